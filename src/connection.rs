@@ -1,0 +1,262 @@
+//! One connection from open to close: read, parse, answer; then persist, stream or close.
+//!
+//! Each connection has a thread of its own, which waits in a read most of its life. All heads
+//! that one read brings are answered in one write, in their order (RFC 9112 9.3.2). What a
+//! connection holds in memory has a bound: one head, and the heads of a batch of answers.
+
+use crate::counter::{Counter, last_event};
+use crate::log::Log;
+use crate::page::Page;
+use crate::request::{HEAD_LIMIT, Method, Request, RequestParser, Version};
+use crate::response::{Persistence, Response, Status, imf_fixdate};
+use crate::watchdog::Connection;
+use std::borrow::Cow;
+use std::io::{self, IoSlice};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The size of a connection's buffer until a longer head needs more, in octets.
+const BUFFER: usize = 4096;
+
+/// How many answers leave in one write at most.
+const BATCH: usize = 32;
+
+/// What all connections answer from.
+#[derive(Debug)]
+pub struct Site {
+    /// The answer on every path but `/events`.
+    pub page: Page,
+    /// The answer on `/events`.
+    pub counter: Counter,
+    /// Where the life of each stream is told.
+    pub log: Log,
+    /// When the clock of all streams began.
+    pub clock: Instant,
+}
+
+/// How the requests of a connection end.
+enum Ending {
+    /// There is nothing more to read or to say.
+    Close,
+    /// What the client sent was not read whole.
+    Linger,
+    /// The stream begins, behind the event that the client has seen.
+    Stream { seen: Option<u64> },
+}
+
+/// Serves a connection until it ends.
+pub fn serve(connection: &Connection, site: &Site) {
+    // An error of a read or a write ends the connection, as its client did.
+    match answer_requests(connection, site).unwrap_or(Ending::Close) {
+        Ending::Close => {}
+        Ending::Linger => connection.linger(),
+        Ending::Stream { seen } => {
+            connection.send_at_once();
+            if site.counter.stream(connection, seen, site.clock, &site.log) {
+                connection.linger();
+            }
+        }
+    }
+}
+
+/// Reads and answers requests until one ends that. When it returns, the buffers are gone, and so
+/// is its place on the stack: a stream, which may last for days, keeps neither.
+#[inline(never)]
+fn answer_requests(connection: &Connection, site: &Site) -> io::Result<Ending> {
+    let limits = connection.limits();
+    let mut octets = vec![0; BUFFER];
+    let mut filled = 0;
+    let mut parser = RequestParser::default();
+    let mut answers = Answers::new(connection, site);
+    let mut head_is_timed = false;
+    connection.allow_reads(limits.idle);
+    loop {
+        let read = connection.read(&mut octets[filled..])?;
+        if read == 0 {
+            return answers.end_of_requests(parser.has_begun());
+        }
+        filled += read;
+        let mut used = 0;
+        let ending = loop {
+            match parser.parse(&octets[used..filled]) {
+                Ok(None) => break None,
+                Ok(Some(request)) => {
+                    used += request.head_length;
+                    let ending = answers.answer(&request, used < filled)?;
+                    if ending.is_some() {
+                        break ending;
+                    }
+                }
+                Err(error) => break Some(answers.refuse(error.status, error.reason)?),
+            }
+        };
+        let answered = !answers.is_empty();
+        answers.send()?;
+        if let Some(ending) = ending {
+            return Ok(ending);
+        }
+        // One deadline for a whole head, however many reads it takes.
+        if answered || (parser.has_begun() && !head_is_timed) {
+            head_is_timed = parser.has_begun();
+            connection.allow_reads(if head_is_timed {
+                limits.head
+            } else {
+                limits.idle
+            });
+        }
+        octets.copy_within(used..filled, 0);
+        filled -= used;
+        if filled == octets.len() {
+            // The parser refuses a head of this length, so there is always room to read into.
+            octets.resize((2 * filled).min(HEAD_LIMIT), 0);
+        }
+    }
+}
+
+/// Answers that wait to leave together. Contents are not copied.
+struct Answers<'a> {
+    connection: &'a Connection,
+    site: &'a Site,
+    /// When `date` was made, in seconds since 1970.
+    second: u64,
+    date: [u8; 29],
+    /// The heads, one behind the other.
+    heads: Vec<u8>,
+    /// Where each head ends, and the content behind it.
+    contents: Vec<(usize, Cow<'a, [u8]>)>,
+}
+
+impl<'a> Answers<'a> {
+    fn new(connection: &'a Connection, site: &'a Site) -> Self {
+        let (heads, contents) = (Vec::with_capacity(256), Vec::with_capacity(1));
+        Answers {
+            connection,
+            site,
+            second: 0,
+            date: imf_fixdate(0),
+            heads,
+            contents,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.contents.is_empty()
+    }
+
+    /// Answers one request. `more` says whether octets behind it have been read. Gives the ending
+    /// if it is the last request to be answered.
+    fn answer(&mut self, request: &Request<'_>, more: bool) -> io::Result<Option<Ending>> {
+        let persistence = match request.version {
+            _ if !request.persistent || request.has_content => Persistence::Close,
+            Version::Http10 => Persistence::KeepAlive,
+            Version::Http11 => Persistence::Persistent,
+        };
+        match request.method {
+            Method::Get | Method::Head if request.path == b"/events" => {
+                let seen = last_event(request.last_event_id);
+                if self.site.counter.is_over(seen) {
+                    self.push(self.site.counter.over(), persistence, false)?;
+                } else {
+                    self.site.counter.write_head(&mut self.heads);
+                    if request.method == Method::Get {
+                        self.site.counter.write_retry(&mut self.heads);
+                    }
+                    self.contents.push((self.heads.len(), Cow::Borrowed(b"")));
+                    if request.method == Method::Get {
+                        return Ok(Some(Ending::Stream { seen }));
+                    }
+                }
+            }
+            Method::Get | Method::Head => {
+                let is_head = request.method == Method::Head;
+                self.push(self.site.page.response(), persistence, is_head)?;
+            }
+            Method::Unknown => {
+                let reason = "the methods known here are those of RFC 9110 and PATCH";
+                let response = Response::refusal(Status::NOT_IMPLEMENTED, reason);
+                self.push(response, persistence, false)?;
+            }
+            _ => {
+                let reason = "everything here can be read, with GET or HEAD, and nothing changed";
+                let mut response = Response::refusal(Status::METHOD_NOT_ALLOWED, reason);
+                response.fields[1] = Some(("Allow", "GET, HEAD"));
+                self.push(response, persistence, false)?;
+            }
+        }
+        Ok(match persistence {
+            Persistence::Close if request.has_content || more => Some(Ending::Linger),
+            Persistence::Close => Some(Ending::Close),
+            _ => None,
+        })
+    }
+
+    /// The last answer to a client whose octets make no sense.
+    fn refuse(&mut self, status: Status, reason: &str) -> io::Result<Ending> {
+        self.push(Response::refusal(status, reason), Persistence::Close, false)?;
+        Ok(Ending::Linger)
+    }
+
+    /// No more octets come: the client has ended its half, or the watchdog has. Who waits for
+    /// nothing gets no answer (RFC 9112 9.5), who began a head gets one.
+    fn end_of_requests(&mut self, in_a_head: bool) -> io::Result<Ending> {
+        if !in_a_head {
+            return Ok(Ending::Close);
+        }
+        let (status, reason) = if self.connection.is_late() {
+            (Status::REQUEST_TIMEOUT, "the head was not complete in time")
+        } else {
+            (Status::BAD_REQUEST, "the head has no empty line at its end")
+        };
+        let ending = self.refuse(status, reason)?;
+        self.send()?;
+        Ok(ending)
+    }
+
+    /// Adds a response, without its content where the request was HEAD (RFC 9110 9.3.2).
+    fn push(
+        &mut self,
+        response: Response<'a>,
+        persistence: Persistence,
+        is_head: bool,
+    ) -> io::Result<()> {
+        if self.contents.is_empty() {
+            self.tell_time();
+        }
+        response.write_head(&self.date, persistence, &mut self.heads);
+        let content = response.content.filter(|_| !is_head).unwrap_or_default();
+        self.contents.push((self.heads.len(), content));
+        if self.contents.len() == BATCH {
+            self.send()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes `date` anew when the second is another (RFC 9110 6.6.1).
+    fn tell_time(&mut self) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        if self.second != now {
+            self.second = now;
+            self.date = imf_fixdate(now);
+        }
+    }
+
+    /// Sends what waits, in one write where the system takes it whole.
+    fn send(&mut self) -> io::Result<()> {
+        let mut slices = [IoSlice::new(b""); 2 * BATCH];
+        let mut begin = 0;
+        for (pair, (end, content)) in slices.chunks_exact_mut(2).zip(&self.contents) {
+            pair[0] = IoSlice::new(&self.heads[begin..*end]);
+            pair[1] = IoSlice::new(content);
+            begin = *end;
+        }
+        let result = self
+            .connection
+            .write_all(&mut slices[..2 * self.contents.len()]);
+        self.heads.clear();
+        self.contents.clear();
+        result
+    }
+}
