@@ -1,0 +1,233 @@
+//! What the tests share: the real binary on a free port, and a client that reads octets.
+//! It shares no code with src.
+#![allow(dead_code, reason = "each test uses its part")]
+
+pub mod event_stream_reader;
+pub mod table;
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must come. Only a test that fails waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The server in a process of its own, ended with the test.
+pub struct Server {
+    pub process: Child,
+    pub address: SocketAddr,
+    /// The lines of its log, after the listening line.
+    pub log: Receiver<String>,
+}
+
+impl Server {
+    /// Starts the binary with these options on a free port of 127.0.0.1.
+    pub fn start(options: &[&str]) -> Server {
+        Server::from_command(Command::new(env!("CARGO_BIN_EXE_bare-sse")).args(options))
+    }
+
+    /// Starts what ends in running the binary, with a listen option added.
+    pub fn from_command(command: &mut Command) -> Server {
+        let command = command
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped());
+        let mut process = command.spawn().expect("the server starts");
+        let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
+        let address = listening_line(&mut output);
+        let (sender, log) = channel();
+        thread::spawn(move || {
+            output
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|l| sender.send(l))
+        });
+        Server {
+            process,
+            address,
+            log,
+        }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Waits for a line of the log that has this in it.
+    pub fn wait_for_log(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.log.recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("no line with {part:?} came"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Reads `Listening on http://ADDRESS`, the first line that the server prints.
+pub fn listening_line(output: &mut BufReader<ChildStdout>) -> SocketAddr {
+    let mut line = String::new();
+    output
+        .read_line(&mut line)
+        .expect("the server prints a line");
+    let address = line.trim_end().strip_prefix("Listening on http://");
+    address
+        .unwrap_or_else(|| panic!("it printed {line:?}"))
+        .parse()
+        .expect("an address")
+}
+
+/// A client: a socket, and the octets that have been read and not yet taken.
+pub struct Client {
+    pub socket: TcpStream,
+    octets: Vec<u8>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        let socket = TcpStream::connect(address).expect("the server accepts");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Client {
+            socket,
+            octets: Vec::new(),
+        }
+    }
+
+    pub fn send(&mut self, octets: &[u8]) {
+        self.socket.write_all(octets).expect("the server reads");
+    }
+
+    /// Asks for the stream; `fields` are whole field lines.
+    pub fn send_get(&mut self, path: &str, fields: &str) {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").as_bytes());
+    }
+
+    /// Reads until `count` octets are there, and takes them.
+    pub fn read_octets(&mut self, count: usize) -> Vec<u8> {
+        while self.octets.len() < count {
+            assert!(
+                self.read_more(),
+                "the connection ended after {:?}",
+                self.text()
+            );
+        }
+        self.octets.drain(..count).collect()
+    }
+
+    /// Reads up to and with `end`, and takes it.
+    pub fn read_until(&mut self, end: &str) -> String {
+        loop {
+            let at = self
+                .octets
+                .windows(end.len())
+                .position(|part| part == end.as_bytes());
+            if let Some(at) = at {
+                let octets = self.read_octets(at + end.len());
+                return String::from_utf8(octets).expect("text");
+            }
+            assert!(
+                self.read_more(),
+                "the connection ended after {:?}",
+                self.text()
+            );
+        }
+    }
+
+    /// Reads to the end of the connection. A reset is not an end.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        while self.read_more() {}
+        std::mem::take(&mut self.octets)
+    }
+
+    /// Reads one response by its head and Content-Length. `to_head`: it answers HEAD.
+    pub fn read_response(&mut self, to_head: bool) -> Response {
+        let head = self.read_until("\r\n\r\n");
+        let length = field(&head, "Content-Length").map_or(0, |v| v.parse().expect("a length"));
+        let content = self.read_octets(if to_head { 0 } else { length });
+        Response { head, content }
+    }
+
+    fn read_more(&mut self) -> bool {
+        let mut octets = [0; 65536];
+        let count = loop {
+            match self.socket.read(&mut octets) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.unwrap_or_else(|e| panic!("{e} after {:?}", self.text())),
+            }
+        };
+        self.octets.extend_from_slice(&octets[..count]);
+        count > 0
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.octets).into_owned()
+    }
+}
+
+/// A response as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub head: String,
+    pub content: Vec<u8>,
+}
+
+impl Response {
+    pub fn status(&self) -> u16 {
+        let digits = self.head.strip_prefix("HTTP/1.1 ").expect("a status line");
+        digits[..3].parse().expect("a status code")
+    }
+
+    pub fn field(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+}
+
+/// The value of the first field of this name.
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    fields
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+}
+
+/// Waits until something is so.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came to be that {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A generator of numbers that are the same in every run: xorshift64*.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 33) as usize % bound
+    }
+
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
