@@ -5,7 +5,7 @@
 pub mod event_stream_reader;
 pub mod table;
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -92,7 +92,7 @@ pub fn listening_line(output: &mut BufReader<ChildStdout>) -> SocketAddr {
 /// A client: a socket, and the octets that have been read and not yet taken.
 pub struct Client {
     pub socket: TcpStream,
-    octets: Vec<u8>,
+    pub octets: Vec<u8>,
 }
 
 impl Client {
@@ -106,7 +106,11 @@ impl Client {
     }
 
     pub fn send(&mut self, octets: &[u8]) {
-        self.socket.write_all(octets).expect("the server reads");
+        self.try_send(octets).expect("the server reads");
+    }
+
+    pub fn try_send(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.socket.write_all(octets)
     }
 
     /// Asks for the stream; `fields` are whole field lines.

@@ -1,0 +1,261 @@
+//! The encoder, by golden octets and by what a reader of the standard makes of them.
+
+mod support;
+
+use bare_sse::event_stream::{Event, Unwritable, comment};
+use std::time::Duration;
+use support::Numbers;
+use support::event_stream_reader::{Dispatched, Reader};
+
+fn encoded(event: Event<'_>) -> String {
+    let mut octets = Vec::new();
+    event.encode(&mut octets).expect("it can be written");
+    String::from_utf8(octets).expect("an event stream is UTF-8")
+}
+
+fn data(data: &str) -> String {
+    encoded(Event {
+        data: Some(data),
+        ..Event::default()
+    })
+}
+
+fn dispatched(event: &str, data: &str, last_event_id: &str) -> Dispatched {
+    let [event, data, last_event_id] = [event, data, last_event_id].map(String::from);
+    Dispatched {
+        event,
+        data,
+        last_event_id,
+    }
+}
+
+#[test]
+fn an_event_of_the_counter_is_id_data_and_an_empty_line() {
+    let event = Event {
+        id: Some("1"),
+        data: Some("1"),
+        ..Event::default()
+    };
+    assert_eq!(encoded(event), "id: 1\ndata: 1\n\n");
+}
+
+#[test]
+fn retry_alone_is_a_line_and_an_empty_line() {
+    let retry = Some(Duration::from_secs(10));
+    assert_eq!(
+        encoded(Event {
+            retry,
+            ..Event::default()
+        }),
+        "retry: 10000\n\n"
+    );
+}
+
+#[test]
+fn all_fields_stand_in_their_order() {
+    let event = Event {
+        event: Some("end"),
+        id: Some("a b"),
+        retry: Some(Duration::from_millis(1)),
+        data: Some("x"),
+    };
+    assert_eq!(encoded(event), "event: end\nid: a b\nretry: 1\ndata: x\n\n");
+}
+
+#[test]
+fn an_event_without_fields_is_an_empty_line() {
+    assert_eq!(encoded(Event::default()), "\n");
+}
+
+#[test]
+fn data_is_one_line_for_each_of_its_lines() {
+    assert_eq!(data("a\nb"), "data: a\ndata: b\n\n");
+    assert_eq!(data("a\r\nb"), "data: a\ndata: b\n\n");
+    assert_eq!(data("a\rb"), "data: a\ndata: b\n\n");
+    assert_eq!(data("a\n\rb"), "data: a\ndata: \ndata: b\n\n");
+    assert_eq!(data("a\r\r\nb"), "data: a\ndata: \ndata: b\n\n");
+}
+
+#[test]
+fn data_that_ends_in_a_line_end_has_an_empty_last_line() {
+    assert_eq!(data("a\n"), "data: a\ndata: \n\n");
+    assert_eq!(data("\r\n"), "data: \ndata: \n\n");
+}
+
+#[test]
+fn empty_data_is_a_line_and_no_data_is_none() {
+    assert_eq!(data(""), "data: \n\n");
+    assert_eq!(
+        encoded(Event {
+            id: Some(""),
+            ..Event::default()
+        }),
+        "id: \n\n"
+    );
+}
+
+#[test]
+fn a_leading_space_is_kept_behind_the_space_that_readers_take_away() {
+    assert_eq!(data(" a"), "data:  a\n\n");
+    assert_eq!(Reader::of(data(" a").as_bytes()).dispatched[0].data, " a");
+}
+
+#[test]
+fn colons_and_what_looks_like_fields_are_data() {
+    assert_eq!(data(": a\nid: 7"), "data: : a\ndata: id: 7\n\n");
+}
+
+#[test]
+fn what_no_line_can_hold_is_an_error_that_names_the_field_and_writes_nothing() {
+    for value in ["\r", "a\nb", "\r\n"] {
+        for (field, event) in [
+            (
+                "event",
+                Event {
+                    event: Some(value),
+                    data: Some("x"),
+                    ..Event::default()
+                },
+            ),
+            (
+                "id",
+                Event {
+                    id: Some(value),
+                    data: Some("x"),
+                    ..Event::default()
+                },
+            ),
+        ] {
+            let mut octets = Vec::new();
+            assert_eq!(event.encode(&mut octets), Err(Unwritable { field }));
+            assert_eq!(octets, b"");
+        }
+    }
+}
+
+#[test]
+fn nul_is_an_error_in_id_alone() {
+    let mut octets = Vec::new();
+    let id = Event {
+        id: Some("a\0"),
+        ..Event::default()
+    };
+    assert_eq!(id.encode(&mut octets), Err(Unwritable { field: "id" }));
+    assert_eq!(
+        encoded(Event {
+            event: Some("\0"),
+            ..Event::default()
+        }),
+        "event: \0\n\n"
+    );
+}
+
+#[test]
+fn a_comment_is_a_line_that_begins_with_a_colon_and_an_empty_line() {
+    let mut octets = Vec::new();
+    comment("keep-alive", &mut octets);
+    assert_eq!(octets, b": keep-alive\n\n");
+    octets.clear();
+    comment("a\r\ndata: b", &mut octets);
+    assert_eq!(octets, b": a\n: data: b\n\n");
+    assert_eq!(Reader::of(&octets).dispatched, []);
+}
+
+#[test]
+fn the_reader_reads_the_examples_of_the_standard() {
+    // HTML 9.2.6: a stock ticker, a comment and three blocks, two blocks and one cut off, a space.
+    let stocks = Reader::of(b"data: YHOO\ndata: +2\ndata: 10\n\n");
+    assert_eq!(
+        stocks.dispatched,
+        [dispatched("message", "YHOO\n+2\n10", "")]
+    );
+
+    let blocks = Reader::of(
+        b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n",
+    );
+    let expected = [
+        dispatched("message", "first event", "1"),
+        dispatched("message", "second event", ""),
+    ];
+    assert_eq!(blocks.dispatched, expected);
+
+    let empty = Reader::of(b"data\n\ndata\ndata\n\ndata:");
+    assert_eq!(
+        empty.dispatched,
+        [
+            dispatched("message", "", ""),
+            dispatched("message", "\n", "")
+        ]
+    );
+
+    let same = Reader::of(b"data:test\n\ndata: test\n\n");
+    assert_eq!(same.dispatched[0], same.dispatched[1]);
+}
+
+#[test]
+fn the_reader_takes_every_line_end_a_byte_order_mark_and_bad_fields_as_the_standard_says() {
+    let reader = Reader::of(
+        "\u{feff}data: a\rdata: b\r\ndata: c\n\r\nid: 1\nid: 2\0\nretry: 5x\nretry: 20\nDATA: no\n\n"
+            .as_bytes(),
+    );
+    assert_eq!(reader.dispatched, [dispatched("message", "a\nb\nc", "")]);
+    assert_eq!(
+        (reader.last_event_id.as_str(), reader.retry),
+        ("1", Some(20))
+    );
+}
+
+/// A text of pieces that are hard to carry.
+fn text(numbers: &mut Numbers, pieces: &[&str]) -> String {
+    (0..numbers.below(8))
+        .map(|_| *numbers.pick(pieces))
+        .collect()
+}
+
+#[test]
+fn a_reader_reads_back_every_event_that_is_encoded() {
+    const IN_LINES: [&str; 10] = [
+        "a", " ", ":", "é", "\u{feff}", "👁", "data: x", "\t", "0", ": ",
+    ];
+    const LINE_ENDS: [&str; 4] = ["\n", "\r", "\r\n", "\0"];
+    let in_data = [&IN_LINES[..], &LINE_ENDS].concat();
+    let mut numbers = Numbers(0x5eed);
+    let mut octets = Vec::new();
+    let mut expected = Vec::new();
+    let mut last_event_id = String::new();
+    for _ in 0..20_000 {
+        let mut optional =
+            |pieces: &[&str]| (numbers.below(3) > 0).then(|| text(&mut numbers, pieces));
+        let (event, id) = (optional(&IN_LINES), optional(&IN_LINES));
+        let data = optional(&in_data);
+        let block = Event {
+            event: event.as_deref(),
+            id: id.as_deref(),
+            retry: None,
+            data: data.as_deref(),
+        };
+        block.encode(&mut octets).expect("it can be written");
+        if numbers.below(10) == 0 {
+            comment(&text(&mut numbers, &in_data), &mut octets);
+        }
+        last_event_id = id.unwrap_or(last_event_id);
+        if let Some(data) = data {
+            let event = event
+                .filter(|event| !event.is_empty())
+                .unwrap_or("message".into());
+            let data = data.replace("\r\n", "\n").replace('\r', "\n");
+            expected.push(dispatched(&event, &data, &last_event_id));
+        }
+    }
+    let mut reader = Reader::default();
+    let mut rest = &octets[..];
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(rest.len().min(1 + numbers.below(50)));
+        reader.feed(piece);
+        rest = behind;
+    }
+    assert_eq!(reader.dispatched.len(), expected.len());
+    for (read, expected) in reader.dispatched.iter().zip(&expected) {
+        assert_eq!(read, expected);
+    }
+}

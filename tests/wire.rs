@@ -1,0 +1,241 @@
+//! Requests and answers over real sockets, octet by octet.
+
+mod support;
+
+use std::net::Shutdown;
+use support::table::{BEHIND, Row, rows};
+use support::{Client, Response, Server};
+
+/// Reads the answer to a row, and checks all that its head must say.
+fn read_answer(client: &mut Client, row: &Row) -> Response {
+    let answer = client.read_response(row.is_head());
+    assert_eq!(answer.status(), row.status, "{}: {answer:?}", row.rule);
+    if answer.field("Content-Type") == Some("text/event-stream") {
+        return answer;
+    }
+    assert!(answer.field("Date").is_some(), "{}: {answer:?}", row.rule);
+    let is_old = row.octets.windows(8).any(|part| part == b"HTTP/1.0");
+    let connection = match row.persists {
+        false => Some("close"),
+        true if is_old => Some("keep-alive"),
+        true => None,
+    };
+    assert_eq!(
+        answer.field("Connection"),
+        connection,
+        "{}: {answer:?}",
+        row.rule
+    );
+    let allow = (row.status == 405).then_some("GET, HEAD");
+    assert_eq!(answer.field("Allow"), allow, "{}: {answer:?}", row.rule);
+    answer
+}
+
+/// Sends another request where the connection persists, and reads what must follow.
+fn ask_again(client: &mut Client, row: &Row) {
+    if row.persists {
+        client.send(BEHIND);
+    }
+    read_what_follows(client, row);
+}
+
+/// Reads what must follow the answer to a row when `BEHIND` has been sent: its answer or the end.
+fn read_what_follows(client: &mut Client, row: &Row) {
+    if row.persists {
+        assert_eq!(client.read_response(false).status(), 200, "{}", row.rule);
+    } else {
+        assert_eq!(client.read_to_end(), b"", "{}", row.rule);
+    }
+}
+
+#[test]
+fn every_row_of_the_table_gets_its_answer_when_it_comes_whole() {
+    let server = Server::start(&[]);
+    for row in rows() {
+        let mut client = server.connect();
+        client.send(&row.octets);
+        read_answer(&mut client, &row);
+        ask_again(&mut client, &row);
+    }
+}
+
+#[test]
+fn every_row_of_the_table_gets_the_same_answer_when_it_comes_an_octet_at_a_time() {
+    let server = Server::start(&[]);
+    for row in rows() {
+        let mut client = server.connect();
+        client.socket.set_nodelay(true).expect("an option of TCP");
+        // The answer to a head that is refused may come before its last octet.
+        let _ = row
+            .octets
+            .iter()
+            .try_for_each(|&octet| client.try_send(&[octet]));
+        read_answer(&mut client, &row);
+        ask_again(&mut client, &row);
+    }
+}
+
+#[test]
+fn every_row_of_the_table_gets_the_same_answer_with_octets_behind_it() {
+    let server = Server::start(&[]);
+    for row in rows() {
+        let mut client = server.connect();
+        client.send(&[&row.octets[..], BEHIND].concat());
+        read_answer(&mut client, &row);
+        read_what_follows(&mut client, &row);
+    }
+}
+
+#[test]
+fn a_hundred_pipelined_requests_are_answered_in_their_order() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let methods = ["GET", "HEAD", "BREW", "POST", "OPTIONS"];
+    let order: Vec<_> = (0..100).map(|n| methods[n * n % 7 % 5]).collect();
+    let request = |method: &&str| format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.send(order.iter().map(request).collect::<String>().as_bytes());
+    for method in order {
+        let status = match method {
+            "GET" | "HEAD" => 200,
+            "BREW" => 501,
+            _ => 405,
+        };
+        assert_eq!(
+            client.read_response(method == "HEAD").status(),
+            status,
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn as_many_requests_as_a_head_may_have_octets_are_answered_in_portions() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let request = b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n";
+    let socket = client.socket.try_clone().expect("the same connection");
+    let mut reader = Client {
+        socket,
+        octets: Vec::new(),
+    };
+    let sender = std::thread::spawn(move || client.send(&request.repeat(5_000)));
+    for _ in 0..5_000 {
+        assert_eq!(reader.read_response(true).status(), 200);
+    }
+    sender.join().expect("all was read");
+}
+
+#[test]
+fn the_page_comes_on_every_path_with_its_length_and_its_type() {
+    let page = include_bytes!("../www/index.html");
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    for path in [
+        "/",
+        "/index.html",
+        "/favicon.ico",
+        "/events/",
+        "/Events",
+        "/?/events",
+    ] {
+        client.send_get(path, "");
+        let answer = client.read_response(false);
+        assert_eq!(answer.content, page, "{path}");
+        assert_eq!(
+            answer.field("Content-Type"),
+            Some("text/html; charset=utf-8")
+        );
+    }
+}
+
+#[test]
+fn the_head_of_the_page_is_these_octets() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send_get("/", "");
+    let answer = client.read_response(false);
+    let (date, length) = (answer.field("Date").unwrap(), answer.content.len());
+    assert_eq!(date.len(), "Sun, 06 Nov 1994 08:49:37 GMT".len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\n\
+         Date: {date}\r\n\
+         Content-Type: text/html; charset=utf-8\r\n\
+         Content-Length: {length}\r\n\
+         \r\n"
+    );
+    assert_eq!(answer.head, head);
+}
+
+#[test]
+fn a_refusal_says_why_in_a_line_of_text() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send(b"GET / HTTP/1.1\nHost: x\n\n");
+    let answer = client.read_response(false);
+    assert_eq!(answer.field("Content-Type"), Some("text/plain"));
+    let content = b"400 Bad Request: lines end in CR LF, not in LF alone\n";
+    assert_eq!(answer.content, content);
+}
+
+#[test]
+fn a_bad_request_after_good_ones_is_refused_after_their_answers() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send(&[BEHIND, BEHIND, b"GET /bad path HTTP/1.1\r\n\r\n", BEHIND].concat());
+    for status in [200, 200, 400] {
+        assert_eq!(client.read_response(false).status(), status);
+    }
+    assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
+fn a_client_that_has_ended_its_half_still_gets_its_answers() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send(&BEHIND.repeat(2));
+    client
+        .socket
+        .shutdown(Shutdown::Write)
+        .expect("a half to end");
+    for _ in 0..2 {
+        assert_eq!(client.read_response(false).status(), 200);
+    }
+    assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
+fn a_client_that_ends_its_half_within_a_head_is_told_so() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send(b"GET / HTTP/1.1\r\nHost: x\r\n");
+    client
+        .socket
+        .shutdown(Shutdown::Write)
+        .expect("a half to end");
+    assert_eq!(client.read_response(false).status(), 400);
+    assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
+fn a_client_that_sends_nothing_or_empty_lines_gets_nothing() {
+    let server = Server::start(&[]);
+    for octets in [&b""[..], b"\r\n\r\n"] {
+        let mut client = server.connect();
+        client.send(octets);
+        client
+            .socket
+            .shutdown(Shutdown::Write)
+            .expect("a half to end");
+        assert_eq!(client.read_to_end(), b"");
+    }
+}
+
+#[test]
+fn a_client_that_sends_much_before_it_reads_sees_its_answer_and_no_reset() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n";
+    client.send(&[head.as_bytes(), &[b'x'; 200_000]].concat());
+    assert_eq!(client.read_response(false).status(), 405);
+    assert_eq!(client.read_to_end(), b"");
+}
