@@ -145,6 +145,8 @@ impl<'a> Answers<'a> {
     /// Answers one request. `more` says whether octets behind it have been read. Gives the ending
     /// if it is the last request to be answered.
     fn answer(&mut self, request: &Request<'_>, more: bool) -> io::Result<Option<Ending>> {
+        #[cfg(test)]
+        assert_ne!(request.path, b"/panic", "a panic, for a test");
         let persistence = match request.version {
             _ if !request.persistent || request.has_content => Persistence::Close,
             Version::Http10 => Persistence::KeepAlive,
@@ -245,6 +247,9 @@ impl<'a> Answers<'a> {
 
     /// Sends what waits, in one write where the system takes it whole.
     fn send(&mut self) -> io::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
         let mut slices = [IoSlice::new(b""); 2 * BATCH];
         let mut begin = 0;
         for (pair, (end, content)) in slices.chunks_exact_mut(2).zip(&self.contents) {

@@ -144,3 +144,66 @@ pub fn check_room(max_connections: usize) -> Result<(), String> {
          {max_map_count} here: raise it with sysctl, or take {most} connections at most"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counter::Counter;
+    use crate::page::Page;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    /// The answer to a request for a path, up to the end of the connection.
+    fn get(address: std::net::SocketAddr, path: &str) -> String {
+        let mut socket = TcpStream::connect(address).expect("the server accepts");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        socket
+            .write_all(request.as_bytes())
+            .expect("the server reads");
+        let mut answer = String::new();
+        socket
+            .read_to_string(&mut answer)
+            .expect("the server writes");
+        answer
+    }
+
+    #[test]
+    fn a_panic_stays_in_its_connection_and_its_slot_is_free_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let site = Site {
+            page: Page::built_in(),
+            counter: Counter {
+                interval: Duration::from_millis(5),
+                ..Counter::default()
+            },
+            log: Log::none(),
+            clock: Instant::now(),
+        };
+        let errors = Log::none();
+        let server = Server {
+            site,
+            max_connections: 2,
+            limits: Limits::DEFAULT,
+            errors,
+        };
+        thread::spawn(move || server.serve(&listener));
+
+        let mut stream = TcpStream::connect(address).expect("the server accepts");
+        stream
+            .write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            .expect("the server reads");
+        for _ in 0..5 {
+            // One slot is left. Were it lost, the next client would wait forever.
+            assert_eq!(get(address, "/panic"), "");
+            assert!(get(address, "/").starts_with("HTTP/1.1 200 OK\r\n"));
+        }
+        let mut octets = String::new();
+        while !octets.contains("id: 50\n") {
+            let mut more = [0; 1024];
+            let count = stream.read(&mut more).expect("the stream goes on");
+            assert!(count > 0, "the stream ended");
+            octets += std::str::from_utf8(&more[..count]).expect("text");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod event_stream_reader;
+pub mod in_process;
 pub mod table;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};

@@ -1,0 +1,247 @@
+//! What one client can do, and what it must not do to another.
+
+mod support;
+
+use bare_sse::counter::Counter;
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::in_process::{InProcess, SHORT_LIMITS};
+use support::{Client, PATIENCE, Server};
+
+fn page_is_served(address: SocketAddr) {
+    let mut client = Client::connect(address);
+    client.send_get("/", "");
+    assert_eq!(client.read_response(false).status(), 200);
+}
+
+fn counter(interval: Duration) -> Counter {
+    Counter {
+        interval,
+        ..Counter::default()
+    }
+}
+
+/// A stream that another thread reads until it is told to stop, and that misses no event.
+struct WatchedStream {
+    is_over: Arc<AtomicBool>,
+    reader: thread::JoinHandle<()>,
+}
+
+impl WatchedStream {
+    fn start(address: SocketAddr) -> WatchedStream {
+        let mut client = Client::connect(address);
+        client.send_get("/events", "");
+        client.read_until("retry: 10000\n\n");
+        let is_over = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&is_over);
+        let reader = thread::spawn(move || {
+            let mut numbers = 1..;
+            while !stop.load(Relaxed) {
+                let number = numbers.next().expect("numbers do not end");
+                assert_eq!(
+                    client.read_until("\n\n"),
+                    format!("id: {number}\ndata: {number}\n\n")
+                );
+            }
+        });
+        WatchedStream { is_over, reader }
+    }
+
+    fn missed_nothing(self) {
+        self.is_over.store(true, Relaxed);
+        self.reader.join().expect("no event is missing");
+    }
+}
+
+#[test]
+fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
+    let server = InProcess::start(counter(Duration::from_millis(10)), 10, SHORT_LIMITS);
+    let other = WatchedStream::start(server.address);
+    let mut client = server.connect();
+    let begin = Instant::now();
+    let mut dribbling = Client {
+        socket: client.socket.try_clone().unwrap(),
+        octets: Vec::new(),
+    };
+    let dribbler = thread::spawn(move || {
+        dribbling.send(b"GET / HTTP/1.1\r\nA: ");
+        while dribbling.try_send(b"b").is_ok() && begin.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let answer = client.read_response(false);
+    let (least, tick) = (SHORT_LIMITS.head, SHORT_LIMITS.tick);
+    assert!(
+        begin.elapsed() >= tick * least,
+        "cut off too early: {:?}",
+        begin.elapsed()
+    );
+    assert_eq!(
+        (answer.status(), answer.field("Connection")),
+        (408, Some("close"))
+    );
+    assert_eq!(
+        answer.content,
+        b"408 Request Timeout: the head was not complete in time\n"
+    );
+    drop(client);
+    dribbler.join().expect("its connection ends");
+    other.missed_nothing();
+}
+
+#[test]
+fn every_head_has_the_limit_for_itself() {
+    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let mut client = server.connect();
+    let begin = Instant::now();
+    // Each head takes half its limit, all together take three times the limit.
+    while begin.elapsed() < 3 * SHORT_LIMITS.head * SHORT_LIMITS.tick {
+        client.send(b"GET / HTTP/1.1\r\n");
+        thread::sleep(SHORT_LIMITS.head * SHORT_LIMITS.tick / 2);
+        client.send(b"Host: x\r\n\r\n");
+        assert_eq!(client.read_response(false).status(), 200);
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let limit = SHORT_LIMITS.idle * SHORT_LIMITS.tick;
+    for is_fresh in [true, false] {
+        let mut client = server.connect();
+        let begin = Instant::now();
+        if !is_fresh {
+            client.send_get("/", "");
+            client.read_response(false);
+        }
+        assert_eq!(client.read_to_end(), b"");
+        assert!(
+            begin.elapsed() >= limit,
+            "closed too early: {:?}",
+            begin.elapsed()
+        );
+    }
+}
+
+#[test]
+fn empty_lines_do_not_keep_an_idle_connection() {
+    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let mut client = server.connect();
+    let mut sender = Client {
+        socket: client.socket.try_clone().unwrap(),
+        octets: Vec::new(),
+    };
+    let begin = Instant::now();
+    thread::spawn(move || {
+        while sender.try_send(b"\r\n").is_ok() && begin.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    // What arrives behind the close is answered by a reset.
+    let mut octet = [0];
+    let end = client.socket.read(&mut octet);
+    let is_end = match &end {
+        Ok(count) => *count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    };
+    assert!(is_end, "{end:?}");
+}
+
+#[test]
+fn a_stream_whose_client_stops_reading_ends_and_no_other_is_disturbed() {
+    let server = InProcess::start(counter(Duration::ZERO), 2, SHORT_LIMITS);
+    let mut stuck = server.connect();
+    stuck.send_get("/events", "");
+    stuck.read_until("retry: 10000\n\n");
+    // Nobody reads it from here on. The two streams take all the room there is, so that a third
+    // client is served only when the server has given up the one that is stuck.
+    let other = WatchedStream::start(server.address);
+    page_is_served(server.address);
+    other.missed_nothing();
+}
+
+#[test]
+fn a_client_that_reads_no_answers_is_cut_off() {
+    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let mut client = server.connect();
+    client
+        .socket
+        .set_write_timeout(Some(PATIENCE))
+        .expect("a timeout");
+    let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
+    // At first the server answers into the buffers, then it waits, then it gives up.
+    let error = (0..1_000_000).find_map(|_| client.try_send(&requests).err());
+    let kind = error.expect("no end").kind();
+    assert!(
+        matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+        "{kind}"
+    );
+    page_is_served(server.address);
+}
+
+#[test]
+fn when_all_slots_are_taken_new_clients_wait_until_one_is_free() {
+    let server = InProcess::start(Counter::default(), 3, SHORT_LIMITS);
+    let streams: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send_get("/events", "");
+            client.read_until("retry: 10000\n\n");
+            client
+        })
+        .collect();
+    let mut waiting: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    for client in &mut waiting {
+        client.send_get("/", "Connection: close\r\n");
+        client
+            .socket
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .expect("a timeout");
+        let error = client.socket.read(&mut [0]).expect_err("nothing");
+        assert!(
+            matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            "{error}"
+        );
+    }
+    drop(streams);
+    for client in &mut waiting {
+        client
+            .socket
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a timeout");
+        assert_eq!(client.read_response(false).status(), 200);
+    }
+    let line = "all 3 connections are taken: new clients wait for one to end\n";
+    assert_eq!(server.error(), line);
+    assert_eq!(server.errors.try_recv().ok(), None, "it is said once");
+}
+
+#[test]
+fn a_stuck_standard_error_stalls_nobody() {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let stderr = writer.try_clone().expect("its other name");
+    // Fills the pipe, which nobody reads, and is stuck in it until the test ends.
+    thread::spawn(move || while writer.write_all(b"full ").is_ok() {});
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+    command
+        .args(["--max-connections", "1", "--interval", "10ms"])
+        .stderr(stderr);
+    let server = Server::from_command(&mut command);
+    for _ in 0..3 {
+        let mut stream = server.connect();
+        stream.send_get("/events", "");
+        stream.read_until("id: 10\n");
+        // The server now wants to say that it is full.
+        let mut waiting = server.connect();
+        waiting.send_get("/", "Connection: close\r\n");
+        stream.read_until("id: 20\n");
+        drop(stream);
+        assert_eq!(waiting.read_response(false).status(), 200);
+    }
+    drop(reader);
+}

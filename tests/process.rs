@@ -1,0 +1,262 @@
+//! The program as its user starts it: flags, messages, exit codes, standard output.
+
+mod support;
+
+use bare_sse::options::{Command as Line, HELP, Options};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+use support::{Client, Server, listening_line};
+
+fn run(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bare-sse"))
+        .args(words)
+        .output()
+        .expect("it runs")
+}
+
+fn options(words: &[&str]) -> Options {
+    match Line::parse(words.iter().map(ToString::to_string)) {
+        Ok(Line::Serve(options)) => options,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn wrong(words: &[&str]) -> String {
+    Line::parse(words.iter().map(ToString::to_string)).expect_err("a wrong line")
+}
+
+#[test]
+fn without_options_it_is_the_tutorial() {
+    let options = options(&[]);
+    assert_eq!(options.listen, "127.0.0.1:3000");
+    assert_eq!(options.counter.interval, Duration::from_secs(1));
+    assert_eq!(options.counter.retry, Duration::from_secs(10));
+    assert_eq!(
+        (options.counter.last, options.max_connections),
+        (None, 10_000)
+    );
+}
+
+#[test]
+fn an_option_is_given_with_a_space_or_an_equals_sign() {
+    let spaced = options(&["--listen", "[::1]:0", "--count", "3", "--www", "a=b", "-q"]);
+    let equal = options(&["--listen=[::1]:0", "--count=3", "--www=a=b", "--quiet"]);
+    assert_eq!(spaced, equal);
+    assert_eq!(
+        (&*spaced.listen, spaced.counter.last, spaced.quiet),
+        ("[::1]:0", Some(3), true)
+    );
+    assert_eq!(spaced.www.as_deref(), Some("a=b".as_ref()));
+}
+
+#[test]
+fn durations_have_a_unit_and_may_have_a_fraction() {
+    for (text, milliseconds) in [
+        ("250ms", 250),
+        ("1.5s", 1_500),
+        ("2m", 120_000),
+        ("0s", 0),
+        ("0.25h", 900_000),
+    ] {
+        let interval = options(&["--interval", text]).counter.interval;
+        assert_eq!(interval, Duration::from_millis(milliseconds), "{text}");
+    }
+    for text in [
+        "", "1", "s", "-1s", "1.s", ".5s", "1.2.3s", "1 s", "0.5ms", "9999999h", "1d",
+    ] {
+        let error = wrong(&["--interval", text]);
+        let expected = "--interval takes a DURATION, such as 250ms, 1.5s or 2m, not ";
+        assert_eq!(error, format!("{expected}{text:?}"));
+    }
+}
+
+#[test]
+fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
+    assert_eq!(
+        wrong(&["--port", "1"]),
+        "there is no option --port: --help lists them"
+    );
+    assert_eq!(
+        wrong(&["events"]),
+        "there is no option events: --help lists them"
+    );
+    assert_eq!(wrong(&["--listen"]), "--listen needs ADDRESS:PORT");
+    assert_eq!(
+        wrong(&["--quiet=yes"]),
+        "--quiet takes no value, not even \"yes\""
+    );
+    for (flag, value) in [
+        ("--listen", "3000"),
+        ("--listen", ":3000"),
+        ("--listen", "x:99999"),
+        ("--count", "0"),
+        ("--count", "three"),
+        ("--max-connections", "-1"),
+        ("--allow-origin", "a\r\nb://"),
+        ("--allow-origin", "localhost"),
+        ("--allow-origin", "http://a,http://b"),
+    ] {
+        let error = wrong(&[flag, value]);
+        assert!(error.starts_with(&format!("{flag} takes ")), "{error}");
+        assert!(error.ends_with(&format!("not {value:?}")), "{error}");
+    }
+}
+
+#[test]
+fn a_wrong_option_ends_the_program_with_2_and_one_line() {
+    let output = run(&["--interval", "soon"]);
+    assert_eq!(output.status.code(), Some(2));
+    let line = "bare-sse: --interval takes a DURATION, such as 250ms, 1.5s or 2m, not \"soon\"\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+    assert_eq!(output.stdout, b"");
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for flag in ["-h", "--help"] {
+        let output = run(&[flag]);
+        assert_eq!(
+            (output.status.code(), output.stdout),
+            (Some(0), HELP.as_bytes().to_vec())
+        );
+    }
+    for flag in ["-V", "--version"] {
+        let version = format!("bare-sse {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(String::from_utf8_lossy(&run(&[flag]).stdout), version);
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_program_with_1_and_a_line_that_names_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = run(&["--listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        line.starts_with(&format!("bare-sse: can't listen on {address}: ")),
+        "{line}"
+    );
+    assert_eq!(line.lines().count(), 1);
+}
+
+#[test]
+fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
+    let output = run(&["--www", "no-such-directory", "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        line.starts_with("bare-sse: can't read no-such-directory"),
+        "{line}"
+    );
+    assert!(
+        line.contains("index.html: ") && line.lines().count() == 1,
+        "{line}"
+    );
+}
+
+#[test]
+fn the_page_of_a_directory_is_read_at_the_start() {
+    let directory = std::env::temp_dir().join(format!("bare-sse-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory");
+    fs::write(directory.join("index.html"), "<p>mine").expect("a page");
+    let server = Server::start(&["--www", directory.to_str().expect("UTF-8")]);
+    fs::remove_dir_all(&directory).expect("it was there");
+    let mut client = server.connect();
+    client.send_get("/", "");
+    assert_eq!(client.read_response(false).content, b"<p>mine");
+}
+
+/// A process that is ended with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the program with its standard output in a pipe, whose first line is read.
+fn start_piped(words: &[&str]) -> (Ended, BufReader<ChildStdout>, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+    let mut process = command
+        .args(words)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // A small buffer, so that the rest stays in the pipe.
+    let mut output = BufReader::with_capacity(64, process.stdout.take().expect("a pipe"));
+    let address = listening_line(&mut output);
+    (Ended(process), output, address)
+}
+
+#[test]
+fn a_host_name_can_be_listened_on() {
+    let (_process, _output, address) = start_piped(&["--listen", "localhost:0", "--quiet"]);
+    let mut client = Client::connect(address);
+    client.send_get("/", "");
+    assert_eq!(client.read_response(false).status(), 200);
+}
+
+#[test]
+fn more_connections_than_the_system_can_hold_are_refused_at_the_start() {
+    let Ok(setting) = fs::read_to_string("/proc/sys/vm/max_map_count") else {
+        return;
+    };
+    let output = run(&["--max-connections", "1000000000"]);
+    assert_eq!(output.status.code(), Some(2));
+    let most = bare_sse::server::most_threads(setting.trim().parse().expect("a number"));
+    let line = format!(
+        "bare-sse: --max-connections 1000000000 needs vm.max_map_count=4000000512, which is {} \
+         here: raise it with sysctl, or take {most} connections at most\n",
+        setting.trim()
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+}
+
+#[test]
+fn four_mappings_a_thread_and_some_for_all_else_must_fit() {
+    assert_eq!(bare_sse::server::most_threads(65_530), 16_254);
+    assert_eq!(bare_sse::server::most_threads(100), 0);
+}
+
+#[test]
+fn a_closed_standard_output_ends_nothing() {
+    let (mut process, output, address) =
+        start_piped(&["--listen", "127.0.0.1:0", "--interval", "5ms"]);
+    drop(output);
+    for _ in 0..3 {
+        let mut client = Client::connect(address);
+        client.send_get("/events", "");
+        client.read_until("id: 100\n");
+    }
+    assert_eq!(
+        process.0.try_wait().expect("a state"),
+        None,
+        "it still runs"
+    );
+}
+
+#[test]
+fn a_full_standard_output_that_nobody_reads_stalls_no_stream() {
+    let (_process, output, address) = start_piped(&["--listen", "127.0.0.1:0", "--interval", "0s"]);
+    let mut client = Client::connect(address);
+    client.send_get("/events", "");
+    // Some 25 octets a line: far more than a pipe and the lines that wait can hold.
+    client.read_until("id: 50000\n");
+    drop(client);
+    // When somebody reads again, it is said how many are missing.
+    let mut lines = output.lines().map_while(Result::ok);
+    let count = lines.find(|line| line.ends_with(" lines dropped"));
+    let count = count.expect("the lines that are missing are counted");
+    let count: u64 = count
+        .split(' ')
+        .next()
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
+    assert!(count > 10_000, "{count}");
+}

@@ -1,0 +1,389 @@
+//! `/events` as its clients see it.
+
+mod support;
+
+use bare_sse::counter::{Counter, Schedule};
+use std::io::Read;
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+use support::event_stream_reader::Reader;
+use support::in_process::{InProcess, SHORT_LIMITS};
+use support::{Client, Numbers, Server};
+
+/// The head of the stream and what stands at its beginning.
+const BEGINNING: &str = "HTTP/1.1 200 OK\r\n\
+                         Cache-Control: no-cache\r\n\
+                         Content-Type: text/event-stream\r\n\
+                         Connection: keep-alive\r\n\
+                         \r\n\
+                         retry: 10000\n\n";
+
+fn expect(client: &mut Client, octets: &str) {
+    let read = client.read_octets(octets.len());
+    assert_eq!(String::from_utf8_lossy(&read), octets);
+}
+
+fn event(number: u64) -> String {
+    format!("id: {number}\ndata: {number}\n\n")
+}
+
+#[test]
+fn the_stream_is_these_octets() {
+    let server = Server::start(&["--interval", "10ms"]);
+    let mut client = server.connect();
+    client.send_get(
+        "/events",
+        "Accept: text/event-stream\r\nCache-Control: no-store\r\n",
+    );
+    expect(&mut client, BEGINNING);
+    for number in 1..=120 {
+        expect(&mut client, &event(number));
+    }
+}
+
+#[test]
+fn the_head_and_the_reconnection_time_come_at_once_in_one_write() {
+    let server = Server::start(&["--interval", "1h"]);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    // What is written at once is read at once: on loopback no write is torn.
+    let mut octets = [0; 4096];
+    let count = client.socket.read(&mut octets).expect("the beginning");
+    assert_eq!(String::from_utf8_lossy(&octets[..count]), BEGINNING);
+}
+
+#[test]
+fn an_event_comes_in_one_write() {
+    let server = Server::start(&["--interval", "20ms"]);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    expect(&mut client, BEGINNING);
+    let mut octets = [0; 4096];
+    for _ in 0..20 {
+        let count = client.socket.read(&mut octets).expect("an event");
+        let events = String::from_utf8_lossy(&octets[..count]);
+        assert!(
+            events.starts_with("id: ") && events.ends_with("\n\n"),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn every_target_with_this_path_is_the_stream() {
+    let server = Server::start(&["--interval", "1h"]);
+    for request in [
+        "GET /events?now=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /events? HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET http://x:3000/events HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET HTTP://x/events?now=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /events HTTP/1.0\r\n\r\n",
+        "GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /events HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi",
+    ] {
+        let mut client = server.connect();
+        client.send(request.as_bytes());
+        expect(&mut client, BEGINNING);
+    }
+}
+
+#[test]
+fn the_stream_goes_on_behind_the_last_event_id() {
+    let server = Server::start(&["--interval", "10ms"]);
+    let first = |fields: &str| {
+        let mut client = server.connect();
+        client.send_get("/events", fields);
+        expect(&mut client, BEGINNING);
+        client.read_until("\n\n")
+    };
+    assert_eq!(first("Last-Event-ID: 41\r\n"), event(42));
+    assert_eq!(first("last-event-id:007\r\n"), event(8));
+    assert_eq!(first("Last-Event-ID: 0\r\n"), event(1));
+    assert_eq!(
+        first("Last-Event-ID: 18446744073709551614\r\n"),
+        event(u64::MAX)
+    );
+    for absent in [
+        "",
+        "Last-Event-ID:\r\n",
+        "Last-Event-ID: -1\r\n",
+        "Last-Event-ID: +1\r\n",
+        "Last-Event-ID: 1.5\r\n",
+        "Last-Event-ID: 1 2\r\n",
+        "Last-Event-ID: 0x10\r\n",
+        "Last-Event-ID: \u{664}\u{661}\r\n",
+        "Last-Event-ID: 18446744073709551615\r\n",
+        "Last-Event-ID: 99999999999999999999999\r\n",
+        "Last-Event-ID: 4\r\nLast-Event-ID: 4\r\n",
+    ] {
+        assert_eq!(first(absent), event(1), "{absent:?}");
+    }
+}
+
+#[test]
+fn the_last_number_there_is_ends_the_stream() {
+    let server = Server::start(&["--interval", "10ms"]);
+    let mut client = server.connect();
+    client.send_get("/events", "Last-Event-ID: 18446744073709551613\r\n");
+    expect(&mut client, BEGINNING);
+    let rest = String::from_utf8(client.read_to_end()).expect("text");
+    assert_eq!(rest, event(u64::MAX - 1) + &event(u64::MAX));
+}
+
+#[test]
+fn with_a_count_the_stream_says_that_it_ends_and_the_connection_closes() {
+    let server = Server::start(&["--count", "3", "--interval", "10ms"]);
+    for (fields, first) in [("", 1), ("Last-Event-ID: 2\r\n", 3)] {
+        let mut client = server.connect();
+        client.send_get("/events", fields);
+        expect(&mut client, BEGINNING);
+        (first..=3).for_each(|number| expect(&mut client, &event(number)));
+        expect(&mut client, "event: end\ndata: 3\n\n");
+        assert_eq!(client.read_to_end(), b"");
+    }
+    server.wait_for_log("ended after 3 events");
+    server.wait_for_log("ended after 1 events");
+}
+
+#[test]
+fn who_has_seen_the_last_event_is_told_not_to_come_back() {
+    let server = Server::start(&["--count", "3"]);
+    let mut client = server.connect();
+    for id in ["3", "4", "18446744073709551614"] {
+        client.send_get("/events", &format!("Last-Event-ID: {id}\r\n"));
+        let answer = client.read_response(false);
+        let date = answer.field("Date").expect("a date");
+        assert_eq!(
+            answer.head,
+            format!("HTTP/1.1 204 No Content\r\nDate: {date}\r\n\r\n")
+        );
+    }
+}
+
+#[test]
+fn head_gives_the_three_fields_and_the_connection_goes_on() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send(b"HEAD /events HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(
+        client.read_response(true).head,
+        BEGINNING.split_once("retry").unwrap().0
+    );
+    client.send_get("/", "");
+    assert_eq!(client.read_response(false).status(), 200);
+}
+
+#[test]
+fn a_stream_asked_for_behind_a_page_begins_behind_the_page() {
+    let server = Server::start(&["--interval", "10ms"]);
+    let mut client = server.connect();
+    for path in ["/", "/events", "/"] {
+        client.send_get(path, "");
+    }
+    assert_eq!(client.read_response(false).status(), 200);
+    expect(&mut client, BEGINNING);
+    // The request behind it is never answered: the stream has no end that could come before.
+    (1..=5).for_each(|number| expect(&mut client, &event(number)));
+}
+
+#[test]
+fn a_stream_goes_on_for_a_client_that_has_ended_its_half() {
+    let server = Server::start(&["--interval", "10ms"]);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    client
+        .socket
+        .shutdown(Shutdown::Write)
+        .expect("a half to end");
+    expect(&mut client, BEGINNING);
+    (1..=20).for_each(|number| expect(&mut client, &event(number)));
+}
+
+#[test]
+fn options_change_the_reconnection_time_and_let_other_origins_in() {
+    let server = Server::start(&[
+        "--retry=1.5s",
+        "--allow-origin",
+        "http://localhost:8080",
+        "--count=1",
+    ]);
+    let head = BEGINNING.split_once("\r\n\r\n").unwrap().0;
+    let origin = "Access-Control-Allow-Origin: http://localhost:8080\r\n";
+    let mut client = server.connect();
+    client.send(b"HEAD /events HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(
+        client.read_response(true).head,
+        format!("{head}\r\n{origin}\r\n")
+    );
+    client.send_get("/events", "Last-Event-ID: 1\r\n");
+    assert!(client.read_response(false).head.contains(origin));
+    client.send_get("/", "");
+    assert!(!client.read_response(false).head.contains("Access-Control"));
+    client.send_get("/events", "");
+    expect(
+        &mut client,
+        &format!("{head}\r\n{origin}\r\nretry: 1500\n\n"),
+    );
+}
+
+#[test]
+fn with_no_interval_events_come_as_fast_as_they_are_read() {
+    let server = Server::start(&["--interval", "0s", "--quiet"]);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    expect(&mut client, BEGINNING);
+    (1..=50_000).for_each(|number| expect(&mut client, &event(number)));
+}
+
+#[test]
+fn a_comment_breaks_a_long_silence_and_dispatches_nothing() {
+    let counter = Counter {
+        interval: Duration::from_millis(500),
+        keep_alive: Duration::from_millis(50),
+        ..Counter::default()
+    };
+    let mut client = InProcess::start(counter, 10, SHORT_LIMITS).connect();
+    client.send_get("/events", "");
+    expect(&mut client, BEGINNING);
+    let first = client.read_until("data: 1\n\n");
+    assert!(
+        first.starts_with(": keep-alive\n\n: keep-alive\n\n"),
+        "{first:?}"
+    );
+    assert!(
+        first.ends_with(": keep-alive\n\nid: 1\ndata: 1\n\n"),
+        "{first:?}"
+    );
+    let reader = Reader::of(first.as_bytes());
+    assert_eq!(
+        (reader.dispatched.len(), reader.comments[0].as_str()),
+        (1, "keep-alive")
+    );
+}
+
+#[test]
+fn a_client_of_the_standard_reads_the_count_and_the_reconnection_time() {
+    let server = Server::start(&["--count", "20", "--interval", "10ms"]);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    client.read_until("\r\n\r\n");
+    let reader = Reader::of(&client.read_to_end());
+    assert_eq!(reader.retry, Some(10_000));
+    let (end, events) = reader.dispatched.split_last().expect("events");
+    assert_eq!((end.event.as_str(), end.data.as_str()), ("end", "20"));
+    for (number, event) in (1..).zip(events) {
+        let number = format!("{number}");
+        assert_eq!(
+            (&*event.event, &event.data, &event.last_event_id),
+            ("message", &number, &number)
+        );
+    }
+    assert_eq!(events.len(), 20);
+}
+
+#[test]
+fn another_process_goes_on_where_one_was_killed() {
+    let mut seen: Vec<u64> = Vec::new();
+    let mut last_event_id = String::new();
+    for _ in 0..3 {
+        let mut server = Server::start(&["--interval", "10ms"]);
+        let mut client = server.connect();
+        client.send_get("/events", &format!("Last-Event-ID: {last_event_id}\r\n"));
+        client.read_until("\r\n\r\n");
+        let mut stream = String::new();
+        for _ in 0..10 {
+            stream += &client.read_until("\n\n");
+        }
+        server.process.kill().expect("it ends");
+        let reader = Reader::of(stream.as_bytes());
+        last_event_id = reader.last_event_id;
+        seen.extend(
+            reader
+                .dispatched
+                .into_iter()
+                .map(|event| event.data.parse::<u64>().expect("a number")),
+        );
+    }
+    assert!(seen.iter().copied().eq(1..=27), "{seen:?}");
+}
+
+#[test]
+fn the_log_tells_the_life_of_a_stream() {
+    let server = Server::start(&["--interval", "10ms"]);
+    let mut client = server.connect();
+    let address = client.socket.local_addr().expect("an address");
+    client.send_get("/events", "Last-Event-ID: 7\r\n");
+    client.read_until("id: 9");
+    assert_eq!(
+        server.wait_for_log(""),
+        format!("{address} got /events, last event ID 7")
+    );
+    assert_eq!(server.wait_for_log(""), format!("{address} emit 8"));
+    assert_eq!(server.wait_for_log(""), format!("{address} emit 9"));
+    drop(client);
+    let left = server.wait_for_log("left after");
+    assert!(
+        left.starts_with(&format!("{address} left after ")),
+        "{left}"
+    );
+}
+
+#[test]
+fn events_keep_to_the_schedule_of_their_stream() {
+    let server = Server::start(&["--interval", "50ms", "--quiet"]);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    client.read_until("\n\n");
+    let begin = Instant::now();
+    client.read_until("id: 40\n");
+    // Never early; a slow machine may be late.
+    assert!(
+        begin.elapsed() >= Duration::from_millis(1_900),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn a_thousand_events_later_a_schedule_is_where_it_should_be() {
+    let interval = Duration::from_millis(1_000);
+    let mut schedule = Schedule::new(Duration::from_millis(12_345), interval);
+    let first = schedule.due;
+    let mut numbers = Numbers(7);
+    for number in 0..100_000 {
+        assert_eq!(schedule.due, first + number * interval);
+        schedule.advance(schedule.due + Duration::from_millis(numbers.next() % 900));
+    }
+}
+
+#[test]
+fn a_schedule_starts_at_the_next_hundredth_of_its_interval() {
+    let ms = Duration::from_millis;
+    for (now, interval, due) in [
+        (0, 1_000, 1_000),
+        (1, 1_000, 1_010),
+        (10, 1_000, 1_010),
+        (11, 1_000, 1_020),
+        (7, 50, 57),
+    ] {
+        assert_eq!(Schedule::new(ms(now), ms(interval)).due, ms(due));
+    }
+    assert_eq!(Schedule::new(ms(7), ms(0)).due, ms(7));
+}
+
+#[test]
+fn after_a_stall_a_schedule_goes_on_an_event_an_interval_without_a_burst() {
+    let (ms, interval) = (Duration::from_millis, Duration::from_millis(10));
+    let mut schedule = Schedule::new(ms(0), interval);
+    let mut numbers = Numbers(9);
+    for _ in 0..10_000 {
+        let now = schedule.due + Duration::from_micros(numbers.next() % 100_000);
+        schedule.advance(now);
+        assert!(schedule.due >= now && schedule.due <= now + interval);
+        assert_eq!(
+            schedule.due.as_micros() % interval.as_micros(),
+            0,
+            "the grid is kept"
+        );
+    }
+}
