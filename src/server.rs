@@ -8,11 +8,12 @@
 
 use crate::connection::{self, Site};
 use crate::log::Log;
-use crate::watchdog::{Limits, Watchdog};
+use crate::watchdog::{Connection, Limits, Watchdog};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,47 +45,67 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The system's, when it refuses the first thread. After that no error ends the server.
+    /// The system's, when it refuses the first threads. After that no error ends the server.
     pub fn serve(self, listener: &TcpListener) -> io::Result<()> {
-        let Server {
-            site,
-            max_connections,
-            limits,
-            errors,
-        } = self;
-        let site = Arc::new(site);
-        let watchdog = Watchdog::start(max_connections, limits)?;
-        let [mut full, mut refused] = [Episodes::new(&errors), Episodes::new(&errors)];
-        for number in 0.. {
+        let watchdog = Watchdog::start(self.max_connections, self.limits)?;
+        let server = Arc::new(self);
+        let (accepted, to_start) = channel();
+        let starter = Arc::clone(&server);
+        thread::Builder::new().spawn(move || starter.start_threads(&to_start))?;
+        server.accept(listener, &watchdog, &accepted);
+        Ok(())
+    }
+
+    /// Accepts clients while there is room for them. It does nothing else: the listen queue that
+    /// std asks for holds 128 clients, and one that finds it full tries again only a second later.
+    fn accept(
+        &self,
+        listener: &TcpListener,
+        watchdog: &Arc<Watchdog>,
+        accepted: &Sender<Arc<Connection>>,
+    ) {
+        let [mut full, mut refused] = [Episodes::new(&self.errors), Episodes::new(&self.errors)];
+        let mut numbers = 0..;
+        loop {
             if watchdog.is_full() {
                 full.report(format_args!(
-                    "all {max_connections} connections are taken: new clients wait for one to end"
+                    "all {} connections are taken: new clients wait for one to end",
+                    self.max_connections
                 ));
                 watchdog.wait_for_room();
             }
-            let (socket, client) = match listener.accept() {
-                Ok(accepted) => accepted,
+            match listener.accept() {
+                Ok((socket, client)) => {
+                    let number = numbers.next().expect("64 bits are enough");
+                    let _ = accepted.send(watchdog.watch(number, socket, client));
+                }
                 // The client has gone again, or a signal came.
-                Err(error) if is_passing(error.kind()) => continue,
+                Err(error) if is_passing(error.kind()) => {}
                 Err(error) => {
                     refused.report(format_args!("can't accept, new clients wait: {error}"));
                     thread::sleep(PAUSE);
-                    continue;
                 }
-            };
-            let connection = watchdog.watch(number, socket, client);
-            while let Err(error) = {
-                let (connection, site) = (Arc::clone(&connection), Arc::clone(&site));
-                let thread = thread::Builder::new().stack_size(STACK);
-                thread.spawn(move || connection::serve(&connection, &site))
-            } {
-                refused.report(format_args!(
-                    "can't start a thread, new clients wait: {error}"
-                ));
+            }
+        }
+    }
+
+    /// Gives each connection its thread. Where the system refuses one, the connections wait.
+    fn start_threads(self: &Arc<Self>, accepted: &Receiver<Arc<Connection>>) {
+        let mut refused = Episodes::new(&self.errors);
+        for connection in accepted {
+            while let Err(error) = self.start_thread(&connection) {
+                refused.report(format_args!("can't start a thread, clients wait: {error}"));
                 thread::sleep(PAUSE);
             }
         }
-        Ok(())
+    }
+
+    fn start_thread(self: &Arc<Self>, connection: &Arc<Connection>) -> io::Result<()> {
+        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let thread = thread::Builder::new().stack_size(STACK);
+        thread
+            .spawn(move || connection::serve(&connection, &server.site))
+            .map(drop)
     }
 }
 

@@ -1,0 +1,223 @@
+//! Thousands of clients at once. They need file descriptors: `ulimit -n 20000` before they run.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use support::{Client, Numbers, PATIENCE, Server, wait_until};
+
+/// One crowd at a time: together they would need too many file descriptors.
+fn alone() -> MutexGuard<'static, ()> {
+    static CROWD: Mutex<()> = Mutex::new(());
+    CROWD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.address).unwrap_or_else(|error| {
+        panic!("{error}: this test needs `ulimit -n 20000`, and free local ports")
+    })
+}
+
+fn page_is_served(server: &Server) {
+    let mut client = server.connect();
+    client.send_get("/", "Connection: close\r\n");
+    assert_eq!(client.read_response(false).status(), 200);
+}
+
+/// How many threads and file descriptors the server has, and its resident memory in KiB.
+fn resources(server: &Server) -> [usize; 3] {
+    let process = format!("/proc/{}", server.process.id());
+    let count = |of: &str| {
+        fs::read_dir(format!("{process}/{of}"))
+            .expect("/proc")
+            .count()
+    };
+    let status = fs::read_to_string(format!("{process}/status")).expect("/proc");
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("VmRSS");
+    let resident = resident
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number");
+    [count("task"), count("fd"), resident]
+}
+
+#[test]
+#[ignore = "needs 20000 file descriptors and 10000 threads"]
+fn ten_thousand_idle_connections_fill_the_server_and_one_more_waits_for_the_first_that_leaves() {
+    let _alone = alone();
+    let server = Server::start(&["--quiet"]);
+    let mut idle: Vec<_> = (0..10_000).map(|_| connect(&server)).collect();
+    wait_until("each has its thread", || resources(&server)[0] > 10_000);
+    let mut waiting = server.connect();
+    waiting.send_get("/", "");
+    waiting
+        .socket
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .expect("a timeout");
+    waiting
+        .socket
+        .peek(&mut [0])
+        .expect_err("it is not served yet");
+    waiting
+        .socket
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a timeout");
+    idle.pop();
+    assert_eq!(waiting.read_response(false).status(), 200);
+}
+
+#[test]
+#[ignore = "needs sh, with 200 file descriptors for the server"]
+fn without_file_descriptors_the_server_waits_says_so_once_and_serves_again() {
+    let _alone = alone();
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -n 200 && exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_bare-sse"),
+    ]);
+    let mut server = Server::from_command(command.arg("--quiet").stderr(Stdio::piped()));
+    let stderr = BufReader::new(server.process.stderr.take().expect("a pipe"));
+    let (sender, errors) = channel();
+    thread::spawn(move || {
+        stderr
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|l| sender.send(l))
+    });
+
+    // Those that the server can't accept are connected all the same, as far as its queue goes:
+    // the rest must not wait for it.
+    let address = server.address;
+    let clients: Vec<_> = (0..500)
+        .filter_map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(20)).ok())
+        .collect();
+    assert!(clients.len() > 250, "only {} clients came", clients.len());
+    let line = errors.recv_timeout(PATIENCE).expect("it is said");
+    assert!(
+        line.starts_with("can't accept, new clients wait: "),
+        "{line}"
+    );
+    drop(clients);
+    for _ in 0..100 {
+        page_is_served(&server);
+    }
+    assert_eq!(errors.try_recv().ok(), None, "it is said once");
+}
+
+/// Raises vm.max_map_count, and puts it back.
+struct MaxMapCount(String);
+
+const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";
+
+impl MaxMapCount {
+    /// `None` where the setting is missing or may not be changed.
+    fn raise(to: usize) -> Option<MaxMapCount> {
+        let before = fs::read_to_string(MAX_MAP_COUNT).ok()?;
+        fs::write(MAX_MAP_COUNT, to.to_string()).ok()?;
+        Some(MaxMapCount(before))
+    }
+}
+
+impl Drop for MaxMapCount {
+    fn drop(&mut self) {
+        let _ = fs::write(MAX_MAP_COUNT, &self.0);
+    }
+}
+
+#[test]
+#[ignore = "needs 20000 file descriptors, 19000 threads and the right to raise vm.max_map_count"]
+fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served() {
+    let _alone = alone();
+    let Some(_raised) = MaxMapCount::raise(80_000) else {
+        eprintln!("not shown: {MAX_MAP_COUNT} can't be raised here");
+        return;
+    };
+    let server = Server::start(&["--quiet", "--max-connections", "19500"]);
+    let mut streams: Vec<_> = (0..19_000)
+        .map(|_| {
+            let mut socket = connect(&server);
+            socket
+                .write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+                .expect("it is read");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            Client {
+                socket,
+                octets: Vec::new(),
+            }
+        })
+        .collect();
+    for client in &mut streams {
+        let beginning = client.read_until("id: 1\ndata: 1\n\n");
+        assert!(beginning.starts_with("HTTP/1.1 200 OK\r\n"), "{beginning}");
+    }
+    // All are held: each gets another event.
+    for client in &mut streams {
+        assert_eq!(client.read_until("\n\n"), "id: 2\ndata: 2\n\n");
+    }
+    page_is_served(&server);
+    drop(streams);
+    wait_until("all threads have ended", || resources(&server)[0] < 10);
+    page_is_served(&server);
+}
+
+/// Opens a connection, brings it into some state, and gives what must be kept for it to last.
+fn in_some_state(server: &Server, numbers: &mut Numbers) -> TcpStream {
+    let mut socket = connect(server);
+    let octets: &[u8] = match numbers.below(6) {
+        0 => b"",
+        1 => b"GET / HTTP/1.1\r\nHost: loc",
+        2 => b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
+        // An answer that is not read makes the close a reset.
+        3 => b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        4 => b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nnot all",
+        _ => b"\x16\x03\x01",
+    };
+    socket.write_all(octets).expect("it is read");
+    socket
+}
+
+#[test]
+#[ignore = "needs 20000 file descriptors and 10000 threads"]
+fn after_twenty_thousand_connections_dropped_at_once_nothing_of_them_is_left() {
+    let _alone = alone();
+    let server = Server::start(&["--quiet", "--interval", "50ms"]);
+    let mut numbers = Numbers(0xd00d);
+    let mut crowd = |count| {
+        drop(Vec::from_iter(
+            (0..count).map(|_| in_some_state(&server, &mut numbers)),
+        ))
+    };
+    // The first crowd leaves what is kept for the next: the allocator's arenas, cached stacks.
+    crowd(5_000);
+    wait_until("the threads of the first have ended", || {
+        resources(&server)[0] < 10
+    });
+    let [threads, descriptors, resident] = resources(&server);
+    crowd(10_000);
+    crowd(10_000);
+    wait_until(
+        "threads and file descriptors are back where they were",
+        || {
+            let now = resources(&server);
+            now[0] <= threads && now[1] <= descriptors
+        },
+    );
+    let [_, _, now] = resources(&server);
+    assert!(
+        now < resident + 8 * 1024,
+        "{resident} KiB resident became {now} KiB"
+    );
+    eprintln!("{threads} threads, {descriptors} descriptors, {resident} KiB, then {now} KiB");
+    page_is_served(&server);
+}
