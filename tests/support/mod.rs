@@ -236,3 +236,19 @@ impl Numbers {
         &from[self.below(from.len())]
     }
 }
+
+/// Starts a program that is not part of this project.
+pub fn start_program(command: &mut Command) -> Child {
+    let child = command.spawn();
+    child.unwrap_or_else(|error| panic!("this test needs {:?}: {error}", command.get_program()))
+}
+
+/// Runs a program that is not part of this project, and gives what it printed.
+pub fn run_program(command: &mut Command) -> String {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = start_program(command).wait_with_output();
+    let output = output.expect("its output can be read");
+    let [printed, errors] = [output.stdout, output.stderr].map(|o| String::from_utf8(o).unwrap());
+    assert!(output.status.success(), "{command:?}: {printed}{errors}");
+    printed
+}
