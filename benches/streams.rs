@@ -51,7 +51,9 @@ const COLUMNS: [&str; 7] = [
 ];
 
 fn main() -> ExitCode {
-    let plan = match Plan::parse(std::env::args().skip(1)) {
+    let plan = Plan::parse(std::env::args().skip(1))
+        .and_then(|plan| check_file_limit(&plan).map(|()| plan));
+    let plan = match plan {
         Ok(plan) => plan,
         Err(wrong) => {
             eprintln!("streams: {wrong}");
@@ -60,30 +62,25 @@ fn main() -> ExitCode {
     };
     println!("{}", line(&COLUMNS.map(String::from)));
     println!("{}", line(&COLUMNS.map(|name| "-".repeat(name.len()))));
-    let mut all_is_well = true;
+    let mut wrong = Vec::new();
     for &count in &plan.streams {
-        let result = check_file_limit(count).and_then(|()| measure(&plan, count));
-        let wrong = match result {
+        match measure(&plan, count) {
             Ok(row) => {
                 println!("{}", line(&row.cells()));
-                row.wrong
+                wrong.extend(row.wrong);
             }
-            Err(failed) => vec![failed],
-        };
-        if let Some(first) = wrong.first() {
-            eprintln!("streams: {first}");
-            if wrong.len() > 1 {
-                eprintln!("streams: {} more streams went wrong", wrong.len() - 1);
-            }
-            all_is_well = false;
+            Err(failed) => wrong.push(failed),
         }
     }
     println!("\n{}", plan.legend());
-    if all_is_well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let Some(first) = wrong.first() else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("streams: {first}");
+    if wrong.len() > 1 {
+        eprintln!("streams: and {} more went wrong", wrong.len() - 1);
     }
+    ExitCode::FAILURE
 }
 
 /// One line of the table.
@@ -193,6 +190,39 @@ struct Row {
 }
 
 impl Row {
+    fn new(streams: usize, plan: &Plan) -> Row {
+        Row {
+            streams,
+            due: streams as u64 * u64::from(plan.rounds),
+            came: 0,
+            errors: Vec::new(),
+            last_late: Duration::ZERO,
+            cpu_per_event: None,
+            memory_per_stream: None,
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Adds what came on one stream from `begin` on.
+    fn add(&mut self, watched: Watched, begin: Instant, plan: &Plan) {
+        let Watched { stream, arrivals } = watched;
+        let first_look = stream.first_look(begin, plan.interval);
+        let last_look = first_look + plan.interval * plan.rounds;
+        let first = arrivals.partition_point(|&time| time < first_look);
+        let end = arrivals.partition_point(|&time| time < last_look);
+        self.came += ((end - first) as u64).min(plan.rounds.into());
+        for pair in arrivals[first.saturating_sub(1)..end].windows(2) {
+            self.errors
+                .push((pair[1] - pair[0]).abs_diff(plan.interval));
+        }
+        if let Some(last) = end.checked_sub(1) {
+            let due = stream.opened + plan.interval * end as u32;
+            let late = arrivals[last].saturating_duration_since(due);
+            self.last_late = self.last_late.max(late);
+        }
+        self.wrong.extend(stream.fault());
+    }
+
     fn cells(&self) -> [String; 7] {
         // Rounded down, so that 100 % is all.
         let share = |part: u64, whole: u64| match (part * 10_000).checked_div(whole) {
@@ -205,6 +235,7 @@ impl Row {
             let error = self.errors.get(last * hundredth / 100);
             error.map_or("-".into(), |&error| milliseconds(error))
         };
+        // Elsewhere than on Linux.
         let unknown = || String::from("-");
         [
             self.streams.to_string(),
@@ -232,69 +263,47 @@ fn measure(plan: &Plan, count: usize) -> Result<Row, String> {
     let streams = open(server.address, count)?;
     eprintln!("measuring {:?}", plan.interval * (plan.rounds + 3));
 
+    // One interval for the opening to be over, one between reading the CPU time, which takes a
+    // while, and the first look; a stream is looked at within an interval from then on.
+    let settled = Instant::now() + plan.interval;
+    let begin = settled + plan.interval;
+    let end = begin + plan.interval * (plan.rounds + 1);
     let (mut watched, mut others) = (Vec::new(), Vec::new());
     let step = count.div_ceil(plan.sample);
     for (number, stream) in streams.into_iter().enumerate() {
         if number % step == 0 {
-            let thread = watch(stream).map_err(|error| format!("can't start a thread: {error}"))?;
+            let thread =
+                watch(stream, end).map_err(|error| format!("can't start a thread: {error}"))?;
             watched.push(thread);
         } else {
             others.push(stream);
         }
     }
 
-    // One interval for the opening to be over, one between reading the CPU time, which takes a
-    // while, and the first look; a stream is looked at within an interval from then on.
-    let settled = Instant::now() + plan.interval;
-    let begin = settled + plan.interval;
-    let end = begin + plan.interval * (plan.rounds + 1);
     sleep_until(settled);
     let cpu = server.cpu();
-    let mut came = look_at_all(&mut others, begin, plan).map_err(|error| error.to_string())?;
+    let came = look_at_all(&mut others, begin, plan).map_err(|error| error.to_string())?;
     sleep_until(end);
-    let cpu = server.cpu().zip(cpu).map(|(after, before)| after - before);
-    let memory = server
-        .memory()
-        .zip(memory)
-        .map(|(after, before)| after - before);
+    let cpu = server.cpu().zip(cpu);
+    let memory = server.memory().zip(memory);
     drop(server);
 
-    let mut wrong: Vec<_> = others
-        .into_iter()
-        .filter_map(|stream| stream.wrong)
-        .collect();
-    let (mut errors, mut last_late) = (Vec::new(), Duration::ZERO);
+    let mut row = Row::new(count, plan);
+    row.came = came;
+    row.wrong = others.into_iter().filter_map(Stream::fault).collect();
     for thread in watched {
         let watched = thread.join().map_err(|_| "a thread panicked")?;
-        let first_look = watched.stream.first_look(begin, plan.interval);
-        let last_look = first_look + plan.interval * plan.rounds;
-        let first = watched.arrivals.partition_point(|&time| time < first_look);
-        let last = watched.arrivals.partition_point(|&time| time < last_look);
-        came += ((last - first) as u64).min(plan.rounds.into());
-        for pair in watched.arrivals[first.saturating_sub(1)..last].windows(2) {
-            errors.push((pair[1] - pair[0]).abs_diff(plan.interval));
-        }
-        if last > 0 {
-            let due = watched.stream.opened + plan.interval * last as u32;
-            last_late = last_late.max(watched.arrivals[last - 1].saturating_duration_since(due));
-        }
-        // In the end the server is ended, and that is no fault of the stream.
-        wrong.extend(watched.stream.wrong.filter(|_| watched.ended < end));
+        row.add(watched, begin, plan);
     }
-    errors.sort_unstable();
-    let due = count as u64 * u64::from(plan.rounds);
-    // The CPU time was read over two intervals more than were counted.
-    let events = came as f64 * f64::from(plan.rounds + 2) / f64::from(plan.rounds);
-    Ok(Row {
-        streams: count,
-        due,
-        came,
-        errors,
-        last_late,
-        cpu_per_event: cpu.map(|time| time.div_f64(events.max(1.0))),
-        memory_per_stream: memory.map(|kibi| kibi / count as f64),
-        wrong,
-    })
+    row.errors.sort_unstable();
+    // The CPU time was read over two intervals more than were counted. That of a server that has
+    // died is less than before.
+    let events = row.came as f64 * f64::from(plan.rounds + 2) / f64::from(plan.rounds);
+    row.cpu_per_event = cpu
+        .and_then(|(after, before)| after.checked_sub(before))
+        .map(|time| time.div_f64(events.max(1.0)));
+    row.memory_per_stream = memory.map(|(after, before)| (after - before) / count as f64);
+    Ok(row)
 }
 
 /// The server in a process of its own, which ends when this is dropped, by a panic too.
@@ -474,6 +483,12 @@ impl Stream {
         }
     }
 
+    /// What is wrong with it, in the end.
+    fn fault(self) -> Option<String> {
+        let silent = (self.last == 0).then(|| "a stream brought no event".into());
+        self.wrong.or(silent)
+    }
+
     /// The first time from `begin` on that lies halfway between two events.
     fn first_look(&self, begin: Instant, interval: Duration) -> Instant {
         let first = self.opened + interval / 2;
@@ -492,23 +507,24 @@ fn block_end(octets: &[u8]) -> Option<usize> {
 struct Watched {
     stream: Stream,
     arrivals: Vec<Instant>,
-    ended: Instant,
 }
 
-/// Reads a stream to its end, in a thread of its own.
-fn watch(mut stream: Stream) -> io::Result<JoinHandle<Watched>> {
+/// Reads a stream until `end`, in a thread of its own. The server is ended then, and with it the
+/// last read.
+fn watch(mut stream: Stream, end: Instant) -> io::Result<JoinHandle<Watched>> {
     let thread = thread::Builder::new().stack_size(64 * 1024);
     thread.spawn(move || {
         let mut arrivals = Vec::new();
         while stream.wrong.is_none() {
             let count = stream.read().unwrap_or(0);
-            arrivals.extend(repeat_n(Instant::now(), count as usize));
+            let now = Instant::now();
+            if now >= end {
+                stream.wrong = None;
+                break;
+            }
+            arrivals.extend(repeat_n(now, count as usize));
         }
-        Watched {
-            stream,
-            arrivals,
-            ended: Instant::now(),
-        }
+        Watched { stream, arrivals }
     })
 }
 
@@ -544,8 +560,9 @@ fn sleep_until(time: Instant) {
     }
 }
 
-/// Says what to type if a process may not have as many files open as it takes.
-fn check_file_limit(count: usize) -> Result<(), String> {
+/// Says what to type if a process may not have as many files open as the most streams take.
+fn check_file_limit(plan: &Plan) -> Result<(), String> {
+    let count = plan.streams.iter().copied().max().unwrap_or_default();
     // Linux alone has this file. Elsewhere the limit is met when it is reached.
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits
