@@ -500,9 +500,7 @@ fn check_host(value: &[u8]) -> Result<(), RequestError> {
                 _ => 0,
             }
         }
-        _ => run(value, |octet| {
-            octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&octet)
-        }),
+        _ => run(value, is_host),
     };
     match &value[host..] {
         [] => Ok(()),
@@ -563,14 +561,14 @@ fn run(octets: &[u8], class: impl Fn(u8) -> bool) -> usize {
 /// `field-value`: visible octets, SP, HTAB and octets from 0x80 (RFC 9110 5.5). Most of a head is
 /// made of these, so they are looked at in blocks, which the compiler turns into vector code.
 fn field_value_run(octets: &[u8]) -> usize {
-    let blocks = octets.chunks_exact(16);
-    let whole = blocks.take_while(|block| block.iter().fold(true, |all, &o| all & is_value(o)));
-    let begin = whole.count() * 16;
-    begin + run(&octets[begin..], is_value)
+    let is_all_value = |block: &&[u8]| block.iter().fold(true, |all, &octet| all & is_value(octet));
+    let whole = octets.chunks_exact(16).take_while(is_all_value).count() * 16;
+    whole + run(&octets[whole..], is_value)
 }
 
 fn is_value(octet: u8) -> bool {
-    octet == b'\t' || (octet >= b' ' && octet != 0x7f)
+    // `|` and `&` compute both sides, which needs no jump.
+    (octet == b'\t') | ((octet >= b' ') & (octet != 0x7f))
 }
 
 /// What a request target has of visible ASCII (RFC 9112 3.2, RFC 3986 2): `#` begins a fragment,
@@ -581,20 +579,28 @@ fn is_target(octet: u8) -> bool {
 
 /// `tchar` (RFC 9110 5.6.2).
 fn is_token(octet: u8) -> bool {
-    const TOKEN: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut octet = 0;
-        while octet < 128 {
-            table[octet] = (octet as u8).is_ascii_alphanumeric();
-            octet += 1;
-        }
-        let marks = b"!#$%&'*+-.^_`|~";
-        let mut at = 0;
-        while at < marks.len() {
-            table[marks[at] as usize] = true;
-            at += 1;
-        }
-        table
-    };
+    const TOKEN: [bool; 256] = letters_digits_and(b"!#$%&'*+-.^_`|~");
     TOKEN[usize::from(octet)]
+}
+
+/// `reg-name` (RFC 3986 3.2.2), without the comma.
+fn is_host(octet: u8) -> bool {
+    const HOST: [bool; 256] = letters_digits_and(b"-._~%!$&'()*+;=");
+    HOST[usize::from(octet)]
+}
+
+/// The class of the ASCII letters, the digits and some more octets.
+const fn letters_digits_and(more: &[u8]) -> [bool; 256] {
+    let mut class = [false; 256];
+    let mut octet = 0;
+    while octet < class.len() {
+        class[octet] = (octet as u8).is_ascii_alphanumeric();
+        octet += 1;
+    }
+    let mut at = 0;
+    while at < more.len() {
+        class[more[at] as usize] = true;
+        at += 1;
+    }
+    class
 }
