@@ -127,7 +127,8 @@ struct Answers<'a> {
 
 impl<'a> Answers<'a> {
     fn new(connection: &'a Connection, site: &'a Site) -> Self {
-        let (heads, contents) = (Vec::with_capacity(256), Vec::with_capacity(1));
+        // Freed small pieces stay with their thread, as long as it lives: so no large ones.
+        let (heads, contents) = (Vec::with_capacity(128), Vec::with_capacity(1));
         Answers {
             connection,
             site,

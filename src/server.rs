@@ -13,7 +13,6 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,28 +44,12 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The system's, when it refuses the first threads. After that no error ends the server.
+    /// The system's, when it refuses the first thread. After that no error ends the server.
     pub fn serve(self, listener: &TcpListener) -> io::Result<()> {
         let watchdog = Watchdog::start(self.max_connections, self.limits)?;
-        let server = Arc::new(self);
-        let (accepted, to_start) = channel();
-        let starter = Arc::clone(&server);
-        thread::Builder::new().spawn(move || starter.start_threads(&to_start))?;
-        server.accept(listener, &watchdog, &accepted);
-        Ok(())
-    }
-
-    /// Accepts clients while there is room for them. It does nothing else: the listen queue that
-    /// std asks for holds 128 clients, and one that finds it full tries again only a second later.
-    fn accept(
-        &self,
-        listener: &TcpListener,
-        watchdog: &Arc<Watchdog>,
-        accepted: &Sender<Arc<Connection>>,
-    ) {
+        let site = Arc::new(self.site);
         let [mut full, mut refused] = [Episodes::new(&self.errors), Episodes::new(&self.errors)];
-        let mut numbers = 0..;
-        loop {
+        for number in 0.. {
             if watchdog.is_full() {
                 full.report(format_args!(
                     "all {} connections are taken: new clients wait for one to end",
@@ -74,39 +57,33 @@ impl Server {
                 ));
                 watchdog.wait_for_room();
             }
-            match listener.accept() {
-                Ok((socket, client)) => {
-                    let number = numbers.next().expect("64 bits are enough");
-                    let _ = accepted.send(watchdog.watch(number, socket, client));
-                }
+            let (socket, client) = match listener.accept() {
+                Ok(accepted) => accepted,
                 // The client has gone again, or a signal came.
-                Err(error) if is_passing(error.kind()) => {}
+                Err(error) if is_passing(error.kind()) => continue,
                 Err(error) => {
                     refused.report(format_args!("can't accept, new clients wait: {error}"));
                     thread::sleep(PAUSE);
+                    continue;
                 }
-            }
-        }
-    }
-
-    /// Gives each connection its thread. Where the system refuses one, the connections wait.
-    fn start_threads(self: &Arc<Self>, accepted: &Receiver<Arc<Connection>>) {
-        let mut refused = Episodes::new(&self.errors);
-        for connection in accepted {
-            while let Err(error) = self.start_thread(&connection) {
+            };
+            let connection = watchdog.watch(number, socket, client);
+            while let Err(error) = start_thread(&connection, &site) {
                 refused.report(format_args!("can't start a thread, clients wait: {error}"));
                 thread::sleep(PAUSE);
             }
         }
+        Ok(())
     }
+}
 
-    fn start_thread(self: &Arc<Self>, connection: &Arc<Connection>) -> io::Result<()> {
-        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
-        let thread = thread::Builder::new().stack_size(STACK);
-        thread
-            .spawn(move || connection::serve(&connection, &server.site))
-            .map(drop)
-    }
+/// Gives a connection its thread.
+fn start_thread(connection: &Arc<Connection>, site: &Arc<Site>) -> io::Result<()> {
+    let (connection, site) = (Arc::clone(connection), Arc::clone(site));
+    let thread = thread::Builder::new().stack_size(STACK);
+    thread
+        .spawn(move || connection::serve(&connection, &site))
+        .map(drop)
 }
 
 fn is_passing(kind: ErrorKind) -> bool {
