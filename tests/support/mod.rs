@@ -5,6 +5,7 @@
 pub mod event_stream_reader;
 pub mod in_process;
 pub mod table;
+pub mod webdriver;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
