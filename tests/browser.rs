@@ -22,7 +22,7 @@ const WHY: &str = "document.getElementById('why').textContent";
 const WIRE: &str = "Array.from(document.getElementById('lines').rows, \
                     (row) => Array.from(row.cells, (cell) => cell.innerText).join(' | ')).join('\\n')";
 
-fn url(server: &Server) -> String {
+fn page_of(server: &Server) -> String {
     format!("http://{}/", server.address)
 }
 
@@ -58,7 +58,7 @@ fn the_page_counts_and_shows_the_wire_and_asks_nobody_else() {
     // What the browser opened on its own is not the page's.
     browser.open("about:blank");
     browser.log("performance");
-    browser.open(&url(&server));
+    browser.open(&page_of(&server));
     browser.wait_for(&format!("Number({CONTENT}) > 0"));
     let count: u64 = browser.value(CONTENT).parse().expect("a number");
     browser.wait_for(&format!("Number({CONTENT}) > {count}"));
@@ -136,15 +136,15 @@ fn the_page_counts_and_shows_the_wire_and_asks_nobody_else() {
         .split(r#"\"url\":\""#)
         .skip(1)
         .filter_map(|text| text.split(r#"\""#).next())
-        .filter(|url| url.contains(':') && !url.starts_with("about:"))
+        .filter(|address| address.contains(':') && !address.starts_with("about:"))
         .collect();
-    requests.retain(|url| !url.starts_with("data:image/svg+xml,"));
-    let page = url(&server);
+    requests.retain(|address| !address.starts_with("data:image/svg+xml,"));
+    let page = page_of(&server);
     let stream = format!("{page}events");
     assert_eq!(requests, HashSet::from([&*page, &*stream]));
 
     let fast = Server::start(&["--quiet", "--interval", "1ms"]);
-    browser.open(&url(&fast));
+    browser.open(&page_of(&fast));
     browser.click("watch");
     browser.wait_for(&format!("Number({CONTENT}) > 1000"));
     let count: usize = browser
@@ -159,7 +159,7 @@ fn the_page_counts_and_shows_the_wire_and_asks_nobody_else() {
 fn the_count_goes_on_where_the_server_was_killed() {
     let server = Server::start(&["--quiet", "--interval", "50ms"]);
     let browser = Browser::start();
-    browser.open(&url(&server));
+    browser.open(&page_of(&server));
     browser.value(
         "window.seen = [], new MutationObserver((records) => records.forEach((record) => \
          record.addedNodes.forEach((node) => seen.push(node.data)))) \
@@ -207,7 +207,7 @@ fn the_count_goes_on_where_the_server_was_killed() {
 fn the_page_says_that_the_stream_is_over_and_starts_again_when_asked() {
     let server = Server::start(&["--count", "3", "--interval", "20ms", "--retry", "20ms"]);
     let browser = Browser::start();
-    browser.open(&url(&server));
+    browser.open(&page_of(&server));
     for _ in 0..2 {
         browser.wait_for(&format!("{STATE} === 'CLOSED'"));
         assert_eq!(browser.value(CONTENT), "3");
@@ -249,7 +249,7 @@ fn a_hundred_pages_that_are_closed_leave_no_thread() {
     let browser = Browser::start();
     for number in 0..100 {
         let first = browser.open_tab();
-        browser.open(&url(&server));
+        browser.open(&page_of(&server));
         browser.wait_for(&format!("{CONTENT} !== ''"));
         if number % 2 == 0 {
             browser.click("watch");

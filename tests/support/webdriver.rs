@@ -71,9 +71,9 @@ impl Browser {
     }
 
     /// Opens a page in the current tab, and returns when it has loaded.
-    pub fn open(&self, url: &str) {
-        let url = quoted(url);
-        self.command("POST", &self.at("/url"), &format!(r#"{{"url":{url}}}"#));
+    pub fn open(&self, address: &str) {
+        let address = quoted(address);
+        self.command("POST", &self.at("/url"), &format!(r#"{{"url":{address}}}"#));
     }
 
     /// The value of a JavaScript expression in the page, as a string.
