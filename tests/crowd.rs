@@ -18,9 +18,23 @@ fn alone() -> MutexGuard<'static, ()> {
     CROWD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(server: &Server) -> TcpStream {
-    TcpStream::connect(server.address).unwrap_or_else(|error| {
-        panic!("{error}: this test needs `ulimit -n 20000`, and free local ports")
+/// Opens many connections. A listen queue holds 128, and who finds it full tries again a second
+/// later: so several threads open them, and wait for that together.
+fn connect_all(server: &Server, count: usize) -> Vec<TcpStream> {
+    const THREADS: usize = 50;
+    let address = server.address;
+    let connect = || {
+        TcpStream::connect(address).unwrap_or_else(|error| {
+            panic!("{error}: this test needs `ulimit -n 20000`, and free local ports")
+        })
+    };
+    let share = || Vec::from_iter((0..count / THREADS).map(|_| connect()));
+    thread::scope(|scope| {
+        let threads = Vec::from_iter((0..THREADS).map(|_| scope.spawn(share)));
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("connections"))
+            .collect()
     })
 }
 
@@ -56,7 +70,7 @@ fn resources(server: &Server) -> [usize; 3] {
 fn ten_thousand_idle_connections_fill_the_server_and_one_more_waits_for_the_first_that_leaves() {
     let _alone = alone();
     let server = Server::start(&["--quiet"]);
-    let mut idle: Vec<_> = (0..10_000).map(|_| connect(&server)).collect();
+    let mut idle = connect_all(&server, 10_000);
     wait_until("each has its thread", || resources(&server)[0] > 10_000);
     let mut waiting = server.connect();
     waiting.send_get("/", "");
@@ -144,17 +158,16 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
         return;
     };
     let server = Server::start(&["--quiet", "--max-connections", "19500"]);
-    let mut streams: Vec<_> = (0..19_000)
-        .map(|_| {
-            let mut socket = connect(&server);
-            socket
-                .write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-                .expect("it is read");
+    let mut streams: Vec<_> = connect_all(&server, 19_000)
+        .into_iter()
+        .map(|socket| {
             socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            Client {
+            let mut client = Client {
                 socket,
                 octets: Vec::new(),
-            }
+            };
+            client.send_get("/events", "");
+            client
         })
         .collect();
     for client in &mut streams {
@@ -171,9 +184,8 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
     page_is_served(&server);
 }
 
-/// Opens a connection, brings it into some state, and gives what must be kept for it to last.
-fn in_some_state(server: &Server, numbers: &mut Numbers) -> TcpStream {
-    let mut socket = connect(server);
+/// Brings a connection into some state.
+fn unsettle(mut socket: &TcpStream, numbers: &mut Numbers) {
     let octets: &[u8] = match numbers.below(6) {
         0 => b"",
         1 => b"GET / HTTP/1.1\r\nHost: loc",
@@ -184,7 +196,6 @@ fn in_some_state(server: &Server, numbers: &mut Numbers) -> TcpStream {
         _ => b"\x16\x03\x01",
     };
     socket.write_all(octets).expect("it is read");
-    socket
 }
 
 #[test]
@@ -194,9 +205,10 @@ fn after_twenty_thousand_connections_dropped_at_once_nothing_of_them_is_left() {
     let server = Server::start(&["--quiet", "--interval", "50ms"]);
     let mut numbers = Numbers(0xd00d);
     let mut crowd = |count| {
-        drop(Vec::from_iter(
-            (0..count).map(|_| in_some_state(&server, &mut numbers)),
-        ))
+        let sockets = connect_all(&server, count);
+        sockets
+            .iter()
+            .for_each(|socket| unsettle(socket, &mut numbers));
     };
     // The first crowd leaves what is kept for the next: the allocator's arenas, cached stacks.
     crowd(5_000);
