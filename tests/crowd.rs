@@ -18,24 +18,18 @@ fn alone() -> MutexGuard<'static, ()> {
     CROWD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens many connections. A listen queue holds 128, and who finds it full tries again a second
-/// later: so several threads open them, and wait for that together.
+/// Opens many connections, so slowly that the listen queue, which holds 128, does not overflow:
+/// who finds it full tries again only a second later.
 fn connect_all(server: &Server, count: usize) -> Vec<TcpStream> {
-    const THREADS: usize = 50;
-    let address = server.address;
-    let connect = || {
-        TcpStream::connect(address).unwrap_or_else(|error| {
+    let connect = |number| {
+        if number % 50 == 0 {
+            thread::sleep(Duration::from_millis(10));
+        }
+        TcpStream::connect(server.address).unwrap_or_else(|error| {
             panic!("{error}: this test needs `ulimit -n 20000`, and free local ports")
         })
     };
-    let share = || Vec::from_iter((0..count / THREADS).map(|_| connect()));
-    thread::scope(|scope| {
-        let threads = Vec::from_iter((0..THREADS).map(|_| scope.spawn(share)));
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().expect("connections"))
-            .collect()
-    })
+    (0..count).map(connect).collect()
 }
 
 fn page_is_served(server: &Server) {
@@ -211,7 +205,7 @@ fn after_twenty_thousand_connections_dropped_at_once_nothing_of_them_is_left() {
             .for_each(|socket| unsettle(socket, &mut numbers));
     };
     // The first crowd leaves what is kept for the next: the allocator's arenas, cached stacks.
-    crowd(5_000);
+    crowd(10_000);
     wait_until("the threads of the first have ended", || {
         resources(&server)[0] < 10
     });
