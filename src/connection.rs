@@ -251,14 +251,15 @@ impl<'a> Answers<'a> {
         if self.is_empty() {
             return Ok(());
         }
-        let mut slices = Vec::with_capacity(2 * self.contents.len());
+        let mut slices = [IoSlice::new(b""); 2 * BATCH];
         let mut begin = 0;
-        for (end, content) in &self.contents {
-            slices.push(IoSlice::new(&self.heads[begin..*end]));
-            slices.push(IoSlice::new(content));
+        for (pair, (end, content)) in slices.chunks_exact_mut(2).zip(&self.contents) {
+            pair[0] = IoSlice::new(&self.heads[begin..*end]);
+            pair[1] = IoSlice::new(content);
             begin = *end;
         }
-        let result = self.connection.write_all(&mut slices);
+        let slices = &mut slices[..2 * self.contents.len()];
+        let result = self.connection.write_all(slices);
         self.heads.clear();
         self.contents.clear();
         result
