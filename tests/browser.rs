@@ -95,11 +95,11 @@ fn the_page_counts_and_shows_the_wire_and_asks_nobody_else() {
     );
     assert_eq!(
         meaning,
-        "The last event ID. To go on, a client sends it back."
+        "The ID of this event. To go on behind it, a client sends it as Last-Event-ID."
     );
     assert_eq!(
         next(),
-        format!("data: {id}LF | A line of the data of this event.")
+        format!("data: {id}LF | One line of the data of this event.")
     );
     assert_eq!(
         next(),
