@@ -7,9 +7,9 @@
 use crate::counter::{Counter, last_event};
 use crate::log::Log;
 use crate::page::Page;
-use crate::request::{HEAD_LIMIT, Method, Request, RequestParser, Version};
+use crate::request::{HEAD_LIMIT, Method, Request, RequestError, RequestParser, Version};
 use crate::response::{Persistence, Response, Status, imf_fixdate};
-use crate::watchdog::Connection;
+use crate::watchdog::{Connection, WRITE_OCTETS};
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// The size of a connection's buffer until a longer head needs more, in octets.
 const BUFFER: usize = 4096;
 
-/// How many answers leave in one write at most.
+/// How many answers wait for each other at most.
 const BATCH: usize = 32;
 
 /// What all connections answer from.
@@ -72,7 +72,7 @@ fn answer_requests(connection: &Connection, site: &Site) -> io::Result<Ending> {
     loop {
         let read = connection.read(&mut octets[filled..])?;
         if read == 0 {
-            return answers.end_of_requests(parser.has_begun());
+            return answers.end_of_requests(&parser);
         }
         filled += read;
         let mut used = 0;
@@ -86,16 +86,15 @@ fn answer_requests(connection: &Connection, site: &Site) -> io::Result<Ending> {
                         break ending;
                     }
                 }
-                Err(error) => break Some(answers.refuse(error.status, error.reason)?),
+                Err(error) => break Some(answers.refuse(error, parser.is_head())?),
             }
         };
-        let answered = !answers.is_empty();
         answers.send()?;
         if let Some(ending) = ending {
             return Ok(ending);
         }
         // One deadline for a whole head, however many reads it takes.
-        if answered || (parser.has_begun() && !head_is_timed) {
+        if used > 0 || (parser.has_begun() && !head_is_timed) {
             head_is_timed = parser.has_begun();
             connection.allow_reads(if head_is_timed {
                 limits.head
@@ -139,10 +138,6 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.contents.is_empty()
-    }
-
     /// Answers one request. `more` says whether octets behind it have been read. Gives the ending
     /// if it is the last request to be answered.
     fn answer(&mut self, request: &Request<'_>, more: bool) -> io::Result<Option<Ending>> {
@@ -159,12 +154,16 @@ impl<'a> Answers<'a> {
                 if self.site.counter.is_over(seen) {
                     self.push(self.site.counter.over(), persistence, false)?;
                 } else {
-                    self.site.counter.write_head(&mut self.heads);
-                    if request.method == Method::Get {
+                    let is_stream = request.method == Method::Get;
+                    let is_last_answer = !is_stream && persistence == Persistence::Close;
+                    self.site
+                        .counter
+                        .write_head(is_last_answer, &mut self.heads);
+                    if is_stream {
                         self.site.counter.write_retry(&mut self.heads);
                     }
-                    self.contents.push((self.heads.len(), Cow::Borrowed(b"")));
-                    if request.method == Method::Get {
+                    self.end_head(Cow::Borrowed(b""))?;
+                    if is_stream {
                         return Ok(Some(Ending::Stream { seen }));
                     }
                 }
@@ -193,15 +192,16 @@ impl<'a> Answers<'a> {
     }
 
     /// The last answer to a client whose octets make no sense.
-    fn refuse(&mut self, status: Status, reason: &str) -> io::Result<Ending> {
-        self.push(Response::refusal(status, reason), Persistence::Close, false)?;
+    fn refuse(&mut self, error: RequestError, is_head: bool) -> io::Result<Ending> {
+        let response = Response::refusal(error.status, error.reason);
+        self.push(response, Persistence::Close, is_head)?;
         Ok(Ending::Linger)
     }
 
-    /// No more octets come: the client has ended its half, or the watchdog has. Who waits for
-    /// nothing gets no answer (RFC 9112 9.5), who began a head gets one.
-    fn end_of_requests(&mut self, in_a_head: bool) -> io::Result<Ending> {
-        if !in_a_head {
+    /// No more octets come: the client has ended its half, or the watchdog has. A client that has
+    /// asked for nothing gets no answer (RFC 9112 9.5), one that has begun a head gets one.
+    fn end_of_requests(&mut self, parser: &RequestParser) -> io::Result<Ending> {
+        if !parser.has_begun() {
             return Ok(Ending::Close);
         }
         let (status, reason) = if self.connection.is_late() {
@@ -209,7 +209,7 @@ impl<'a> Answers<'a> {
         } else {
             (Status::BAD_REQUEST, "the head has no empty line at its end")
         };
-        let ending = self.refuse(status, reason)?;
+        let ending = self.refuse(RequestError { status, reason }, parser.is_head())?;
         self.send()?;
         Ok(ending)
     }
@@ -221,11 +221,14 @@ impl<'a> Answers<'a> {
         persistence: Persistence,
         is_head: bool,
     ) -> io::Result<()> {
-        if self.contents.is_empty() {
-            self.tell_time();
-        }
+        self.tell_time();
         response.write_head(&self.date, persistence, &mut self.heads);
         let content = response.content.filter(|_| !is_head).unwrap_or_default();
+        self.end_head(content)
+    }
+
+    /// Notes where the head ends that was written last, and the content behind it.
+    fn end_head(&mut self, content: Cow<'a, [u8]>) -> io::Result<()> {
         self.contents.push((self.heads.len(), content));
         if self.contents.len() == BATCH {
             self.send()
@@ -246,20 +249,19 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Sends what waits, in one write where the system takes it whole.
+    /// Sends what waits, in one write unless it is much.
     fn send(&mut self) -> io::Result<()> {
-        if self.is_empty() {
+        if self.contents.is_empty() {
             return Ok(());
         }
-        let mut slices = [IoSlice::new(b""); 2 * BATCH];
+        let mut slices = Vec::with_capacity(2 * self.contents.len());
         let mut begin = 0;
-        for (pair, (end, content)) in slices.chunks_exact_mut(2).zip(&self.contents) {
-            pair[0] = IoSlice::new(&self.heads[begin..*end]);
-            pair[1] = IoSlice::new(content);
+        for (end, content) in &self.contents {
+            slices.push(IoSlice::new(&self.heads[begin..*end]));
+            slices.extend(content.chunks(WRITE_OCTETS / 2).map(IoSlice::new));
             begin = *end;
         }
-        let slices = &mut slices[..2 * self.contents.len()];
-        let result = self.connection.write_all(slices);
+        let result = self.connection.write_all(&mut slices);
         self.heads.clear();
         self.contents.clear();
         result

@@ -9,7 +9,7 @@
 //! Connection: keep-alive
 //!                                at once, in one write with the head:
 //! retry: 10000
-//!                                one interval later:
+//!                                one interval later, or up to a hundredth of it more:
 //! id: 1
 //! data: 1
 //!                                and so on.
@@ -43,15 +43,17 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The resource: what every stream has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counter {
-    /// The time from one event to the next; zero is as fast as the client reads.
+    /// The time from one event to the next, some weeks at most; zero is as fast as the client
+    /// reads.
     pub interval: Duration,
     /// The reconnection time that clients are told.
     pub retry: Duration,
     /// The number of the last event, after which a stream ends.
     pub last: Option<u64>,
-    /// The value of `Access-Control-Allow-Origin`, for pages from elsewhere.
+    /// The value of `Access-Control-Allow-Origin`, for pages from elsewhere, written as it is: it
+    /// has no CR and no LF.
     pub allow_origin: Option<String>,
-    /// The longest silence before a comment; [`KEEP_ALIVE`].
+    /// The longest silence before a comment, not zero; [`KEEP_ALIVE`].
     pub keep_alive: Duration,
 }
 
@@ -84,9 +86,14 @@ pub fn last_event(last_event_id: Option<&[u8]>) -> Option<u64> {
 }
 
 impl Counter {
-    /// Appends the head of the stream to `out`.
-    pub fn write_head(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(HEAD.as_bytes());
+    /// Appends the head of the stream to `out`. The answer to HEAD before a close must say so
+    /// (RFC 9112 9.6); a stream does not, for its end is the close.
+    pub fn write_head(&self, is_last_answer: bool, out: &mut Vec<u8>) {
+        if is_last_answer {
+            out.extend_from_slice(HEAD.replace("keep-alive", "close").as_bytes());
+        } else {
+            out.extend_from_slice(HEAD.as_bytes());
+        }
         if let Some(origin) = &self.allow_origin {
             out.extend_from_slice(format!("Access-Control-Allow-Origin: {origin}\r\n").as_bytes());
         }
@@ -107,12 +114,11 @@ impl Counter {
 
     /// Whether there is nothing left for a client that has seen event `seen`.
     pub fn is_over(&self, seen: Option<u64>) -> bool {
-        self.last
-            .is_some_and(|last| seen.is_some_and(|seen| seen >= last))
+        self.last.is_some_and(|last| seen.unwrap_or(0) >= last)
     }
 
     /// The answer to a client that has seen the last event: 204, which tells an `EventSource` not
-    /// to connect again (HTML 9.2.3).
+    /// to connect again (HTML 9.2.1).
     pub fn over(&self) -> Response<'_> {
         let origin = self.allow_origin.as_deref();
         Response {
@@ -135,22 +141,16 @@ impl Counter {
         log: &Log,
     ) -> bool {
         let client = connection.client;
-        if log.is_on() {
-            match seen {
-                Some(seen) => log.line(format_args!("{client} got /events, last event ID {seen}")),
-                None => log.line(format_args!("{client} got /events")),
-            }
+        match seen {
+            Some(seen) => log.line(format_args!("{client} got /events, last event ID {seen}")),
+            None => log.line(format_args!("{client} got /events")),
         }
         let begin = seen.unwrap_or(0);
         let mut number = begin;
         let result = self.send_events(connection, &mut number, clock, log);
-        let (how, count) = (
-            if result.is_ok() { "ended" } else { "left" },
-            number - begin,
-        );
-        if log.is_on() {
-            log.line(format_args!("{client} {how} after {count} events"));
-        }
+        let how = if result.is_ok() { "ended" } else { "left" };
+        let count = number - begin;
+        log.line(format_args!("{client} {how} after {count} events"));
         result.is_ok()
     }
 
@@ -179,9 +179,7 @@ impl Counter {
             event.encode(&mut octets).expect("digits can be written");
             write(connection, &octets)?;
             *number = next;
-            if log.is_on() {
-                log.line(format_args!("{} emit {next}", connection.client));
-            }
+            log.line(format_args!("{} emit {next}", connection.client));
             if self.last == Some(next) {
                 octets.clear();
                 let end = Event {

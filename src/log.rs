@@ -53,11 +53,6 @@ impl Log {
         })
     }
 
-    /// Whether anybody wants lines.
-    pub fn is_on(&self) -> bool {
-        self.lines.is_some()
-    }
-
     /// Hands over one line, without its line end: `log.line(format_args!("emit {n}"))`.
     pub fn line(&self, line: fmt::Arguments<'_>) {
         let Some(lines) = &self.lines else { return };
@@ -82,7 +77,8 @@ fn write_lines(
         {
             writeln!(octets, "{line}")?;
         }
-        // Lines are dropped only while others wait, so there is always a next time to say so.
+        // Lines are dropped only while others wait, so a count that comes too late for this time
+        // is told at the next.
         let count = dropped.swap(0, Relaxed);
         if count > 0 {
             writeln!(octets, "{count} lines dropped")?;

@@ -1,6 +1,7 @@
 //! The command line: words in, [`Options`] out.
 
 use crate::counter::Counter;
+use crate::request::decimal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ fn address(flag: &str, value: String) -> Result<String, String> {
 
 /// A whole number from 1.
 fn number<N: TryFrom<u64>>(flag: &str, value: &str) -> Result<N, String> {
-    let number = value.parse().ok().filter(|&number: &u64| number > 0);
+    let number = decimal(value.as_bytes()).filter(|&number| number > 0);
     let number = number.and_then(|number| N::try_from(number).ok());
     number.ok_or(format!("{flag} takes a whole number from 1, not {value:?}"))
 }
@@ -150,7 +151,8 @@ fn duration(flag: &str, value: &str) -> Result<Duration, String> {
         .and_then(|unit| scaled(number, unit))
         .map(|milliseconds| Duration::from_millis(milliseconds.into()))
         .ok_or(format!(
-            "{flag} takes a DURATION, such as 250ms, 1.5s or 2m, not {value:?}"
+            "{flag} takes a DURATION of whole milliseconds and at most 49 days, such as 250ms, 1.5s \
+             or 2m, not {value:?}"
         ))
 }
 

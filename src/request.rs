@@ -1,6 +1,6 @@
 //! The head of an HTTP/1.1 request: octets in, a [`Request`] out.
 //!
-//! "Head" is the request line, the field lines and the empty line ([RFC 9112 2.1]):
+//! A head is made of these lines ([RFC 9112 2.1]):
 //!
 //! ```text
 //! GET /events HTTP/1.1 CR LF        method SP request-target SP HTTP-version
@@ -194,6 +194,10 @@ impl RequestParser {
     ///
     /// A [`RequestError`] as soon as no further octet could make the head valid. Where the next
     /// request begins is then unknown, so the connection must be closed after the answer.
+    ///
+    /// # Panics
+    ///
+    /// When `octets` is shorter than at the last call.
     pub fn parse<'a>(&mut self, octets: &'a [u8]) -> Result<Option<Request<'a>>, RequestError> {
         let octets = &octets[..octets.len().min(HEAD_LIMIT)];
         loop {
@@ -248,6 +252,12 @@ impl RequestParser {
         !between || self.begin < self.at
     }
 
+    /// Whether the method of the head that is being read, or was refused, is HEAD: then its answer
+    /// has no content (RFC 9110 9.3.2).
+    pub fn is_head(&self) -> bool {
+        self.method == Method::Head
+    }
+
     /// How many of the first octets of `rest` belong to the element that is being read.
     fn element_run(&self, rest: &[u8]) -> usize {
         match self.expects {
@@ -290,7 +300,8 @@ impl RequestParser {
     }
 
     /// Takes what this server needs to know from a complete field line. Names are compared
-    /// without regard to case (RFC 9110 5.1).
+    /// without regard to case (RFC 9110 5.1), and so are the options of Connection, of all its
+    /// lines (RFC 9110 7.6.1). Content-Length may be repeated, but not differ (RFC 9112 6.3).
     fn field_line(&mut self, octets: &[u8]) -> Result<(), RequestError> {
         let name = &octets[self.name.clone()];
         let value = trim(octets, self.begin..self.at - 1);
@@ -326,9 +337,9 @@ impl RequestParser {
 
     /// The rules that need the whole head: Host, and how the content is framed.
     fn complete<'a>(&mut self, octets: &'a [u8]) -> Result<Request<'a>, RequestError> {
+        self.check_hosts()?;
+        let has_content = self.has_content()?;
         let done = std::mem::take(self);
-        done.check_hosts()?;
-        let has_content = done.has_content()?;
         Ok(Request {
             method: done.method,
             path: &octets[done.path],
@@ -449,7 +460,7 @@ fn target_path(method: Method, target: &[u8]) -> Result<Range<usize>, RequestErr
                 .ok_or(bad("a request target begins with / or with http://"))?;
             let length = run(&target[authority..], |octet| octet != b'/' && octet != b'?');
             let path = authority + length;
-            if length == 0 {
+            if matches!(target[authority..path], [] | [b':', ..]) {
                 return Err(bad("an absolute request target names a host"));
             }
             check_host(&target[authority..path])?;
@@ -459,16 +470,11 @@ fn target_path(method: Method, target: &[u8]) -> Result<Range<usize>, RequestErr
 }
 
 /// Where the authority of an absolute `http` URI begins (RFC 9110 4.2.1); schemes are compared
-/// without regard to case.
+/// without regard to case. An `https` URI must be refused here (RFC 9110 7.4).
 fn authority_begin(target: &[u8]) -> Option<usize> {
-    let begins_with = |scheme: &&str| {
-        let begin = target.get(..scheme.len());
-        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(scheme.as_bytes()))
-    };
-    ["http://", "https://"]
-        .iter()
-        .find(|scheme| begins_with(scheme))
-        .map(|scheme| scheme.len())
+    const SCHEME: &[u8] = b"http://";
+    let begin = target.get(..SCHEME.len())?;
+    begin.eq_ignore_ascii_case(SCHEME).then_some(SCHEME.len())
 }
 
 /// `HTTP-version = "HTTP/" DIGIT "." DIGIT`, case-sensitive (RFC 9112 2.3). A minor version
@@ -520,7 +526,7 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
-/// `1*DIGIT`, if its value fits.
+/// `1*DIGIT`, if its value fits (RFC 9110 8.6).
 ///
 /// ```
 /// use bare_sse::request::decimal;

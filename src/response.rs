@@ -64,7 +64,7 @@ pub struct Response<'a> {
 
 impl<'a> Response<'a> {
     /// An answer that is not what the client asked for: its content is a line of text that says
-    /// why (RFC 9110 15.5).
+    /// why (RFC 9110 15.5 and 15.6).
     pub fn refusal(status: Status, reason: &str) -> Response<'static> {
         let content = format!("{status}: {reason}\n");
         Response {

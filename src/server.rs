@@ -26,11 +26,35 @@ const PAUSE: Duration = Duration::from_millis(50);
 const EPISODE: Duration = Duration::from_secs(10);
 
 /// A server, ready to serve on a listener.
+///
+/// ```
+/// use bare_sse::{connection::Site, counter::Counter, log::Log, page::Page};
+/// use bare_sse::{server::Server, watchdog::Limits};
+/// use std::net::TcpListener;
+/// use std::time::Instant;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?; // a free port
+/// println!("http://{}", listener.local_addr()?);
+/// let site = Site {
+///     page: Page::built_in(),
+///     counter: Counter::default(),
+///     log: Log::none(),
+///     clock: Instant::now(),
+/// };
+/// let server = Server {
+///     site,
+///     max_connections: 100,
+///     limits: Limits::DEFAULT,
+///     errors: Log::to(std::io::stderr())?,
+/// };
+/// std::thread::spawn(move || server.serve(&listener));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     /// What it answers.
     pub site: Site,
-    /// How many connections, and so threads, it holds at most. More clients wait in the system's
+    /// How many connections, and so threads, it holds at most, from 1. More clients wait in the system's
     /// listen queue.
     pub max_connections: usize,
     /// How long clients may take for what.

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// two ticks later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a tick is.
+    /// How long a tick is; not zero.
     pub tick: Duration,
     /// From the first octet of a head to its last. A person with a telnet prompt is faster, and
     /// who sends an octet a second to hold a thread gets no more than this.
@@ -69,14 +69,21 @@ pub struct Connection {
     pub client: SocketAddr,
     /// [`NO_DEADLINE`], or a tick, doubled, and 1 more where a write is waited for.
     deadline: AtomicU32,
+    /// Whether the watchdog has cut it off.
+    is_cut: AtomicBool,
     number: u64,
     watchdog: Arc<Watchdog>,
 }
 
+/// The most octets of one write, and of one slice. A write returns when the system has taken all of
+/// it, so the limit for one would else be a limit for all that waits: with this one, a client that
+/// reads 26 kB a second is fast enough.
+pub const WRITE_OCTETS: usize = 256 * 1024;
+
 const NO_DEADLINE: u32 = u32::MAX;
 
 impl Watchdog {
-    /// An empty table of at most `most` connections, and the thread that watches it.
+    /// An empty table of at most `most` connections, from 1, and the thread that watches it.
     ///
     /// # Errors
     ///
@@ -113,7 +120,7 @@ impl Watchdog {
         drop(self.freed.wait_while(self.lock(), full));
     }
 
-    /// Takes a connection into the table. It leaves the table, and makes room, when the last
+    /// Takes a connection into the table; `number` is that of no other open connection. It leaves the table, and makes room, when the last
     /// reference to it is dropped, however that happens.
     pub fn watch(
         self: &Arc<Self>,
@@ -127,6 +134,7 @@ impl Watchdog {
             socket,
             client,
             deadline,
+            is_cut: AtomicBool::new(false),
             number,
             watchdog,
         });
@@ -161,9 +169,9 @@ impl Connection {
         self.deadline.store(self.tick_after(limit) << 1, Relaxed);
     }
 
-    /// Whether the deadline has passed, so that 0 octets are not the client's end.
+    /// Whether the watchdog has ended its reads, so that 0 octets are not the client's end.
     pub fn is_late(&self) -> bool {
-        self.deadline.load(Relaxed) >> 1 <= self.watchdog.ticks.load(Relaxed)
+        self.is_cut.load(Relaxed)
     }
 
     /// Reads what is there, and waits when nothing is. 0 octets are the end.
@@ -180,8 +188,8 @@ impl Connection {
         }
     }
 
-    /// Writes all octets of all slices, in one write where the system takes them. No write may
-    /// wait longer than the limit for one; afterwards there is no deadline.
+    /// Writes all octets of all slices, [`WRITE_OCTETS`] at a time at most. No write may wait
+    /// longer than the limit for one; afterwards there is no deadline.
     ///
     /// # Errors
     ///
@@ -190,7 +198,13 @@ impl Connection {
         while !slices.is_empty() {
             let limit = self.tick_after(self.watchdog.limits.write);
             self.deadline.store(limit << 1 | 1, Relaxed);
-            match (&self.socket).write_vectored(slices) {
+            let mut octets = 0;
+            let count = slices.iter().take_while(|slice| {
+                octets += slice.len();
+                octets <= WRITE_OCTETS
+            });
+            let count = count.count().max(1);
+            match (&self.socket).write_vectored(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => IoSlice::advance_slices(&mut slices, written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -212,13 +226,13 @@ impl Connection {
     /// read: to close such a socket outright resets the connection, which can wipe out the answer
     /// (RFC 9112 9.6). Ends the sending half, then reads and discards, within bounds.
     pub fn linger(&self) {
-        let was_late = self.is_late();
+        if self.is_late() {
+            // The receiving half is shut down: as soon as the sending half is too, the system may
+            // answer what still comes with a reset. So the client's time to read comes first.
+            thread::sleep(self.watchdog.limits.tick);
+        }
         if self.socket.shutdown(Shutdown::Write).is_err() {
             return;
-        }
-        if was_late {
-            // The receiving half is shut down already: reads wait for nothing.
-            thread::sleep(self.watchdog.limits.tick);
         }
         self.allow_reads(self.watchdog.limits.linger);
         let mut octets = vec![0; 4096];
@@ -240,6 +254,7 @@ impl Connection {
             } else {
                 Shutdown::Both
             };
+            self.is_cut.store(true, Relaxed);
             // It fails when the client has left, which ends the wait too.
             let _ = self.socket.shutdown(half);
         }

@@ -3,6 +3,9 @@
 mod support;
 
 use bare_sse::counter::Counter;
+use bare_sse::page::Page;
+use bare_sse::watchdog::Limits;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
@@ -126,6 +129,67 @@ fn an_idle_connection_is_closed_without_a_word() {
             begin.elapsed()
         );
     }
+}
+
+#[test]
+fn limits_hold_behind_any_number_of_pipelined_requests() {
+    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let head = b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n";
+    for count in [1, 31, 32, 33, 64] {
+        let mut client = server.connect();
+        client.send(&head.repeat(count));
+        (0..count).for_each(|_| drop(client.read_response(true)));
+        assert_eq!(client.read_to_end(), b"", "it is idle");
+
+        let mut client = server.connect();
+        client.send(&[&head.repeat(count)[..], b"G"].concat());
+        (0..count).for_each(|_| drop(client.read_response(true)));
+        assert_eq!(
+            client.read_response(false).status(),
+            408,
+            "a head has begun"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_goes_on_sending_after_408_is_not_reset_at_once() {
+    let limits = Limits {
+        tick: Duration::from_secs(2),
+        head: 1,
+        ..Limits::DEFAULT
+    };
+    let server = InProcess::start(Counter::default(), 10, limits);
+    let mut client = server.connect();
+    client.send(b"GET / HT");
+    assert_eq!(client.read_response(false).status(), 408);
+    client.send(b"TP/1.1\r\n");
+    assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
+fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
+    const SIZE: usize = 20 * 1024 * 1024;
+    let directory = std::env::temp_dir().join(format!("bare-sse-large-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory");
+    fs::write(directory.join("index.html"), vec![b'x'; SIZE]).expect("a page");
+    let page = Page::from_directory(&directory).expect("the page");
+    fs::remove_dir_all(&directory).expect("it was there");
+    let server = InProcess::start_with_page(page, Counter::default(), 10, SHORT_LIMITS);
+    let mut client = server.connect();
+    client.send_get("/", "Connection: close\r\n");
+    client.read_until("\r\n\r\n");
+    let (begin, mut rest) = (Instant::now(), SIZE);
+    while rest > 0 {
+        let piece = rest.min(64 * 1024);
+        client.read_octets(piece);
+        rest -= piece;
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(
+        begin.elapsed() > SHORT_LIMITS.write * SHORT_LIMITS.tick,
+        "it was not slow"
+    );
 }
 
 #[test]

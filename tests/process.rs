@@ -68,7 +68,8 @@ fn durations_have_a_unit_and_may_have_a_fraction() {
         "", "1", "s", "-1s", "1.s", ".5s", "1.2.3s", "1 s", "0.5ms", "9999999h", "1d",
     ] {
         let error = wrong(&["--interval", text]);
-        let expected = "--interval takes a DURATION, such as 250ms, 1.5s or 2m, not ";
+        let expected = "--interval takes a DURATION of whole milliseconds and at most 49 days, \
+                        such as 250ms, 1.5s or 2m, not ";
         assert_eq!(error, format!("{expected}{text:?}"));
     }
 }
@@ -94,6 +95,7 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
         ("--listen", "x:99999"),
         ("--count", "0"),
         ("--count", "three"),
+        ("--count", "+3"),
         ("--max-connections", "-1"),
         ("--allow-origin", "a\r\nb://"),
         ("--allow-origin", "localhost"),
@@ -109,7 +111,8 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
 fn a_wrong_option_ends_the_program_with_2_and_one_line() {
     let output = run(&["--interval", "soon"]);
     assert_eq!(output.status.code(), Some(2));
-    let line = "bare-sse: --interval takes a DURATION, such as 250ms, 1.5s or 2m, not \"soon\"\n";
+    let line = "bare-sse: --interval takes a DURATION of whole milliseconds and at most 49 days, \
+                such as 250ms, 1.5s or 2m, not \"soon\"\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), line);
     assert_eq!(output.stdout, b"");
 }

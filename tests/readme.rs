@@ -310,7 +310,9 @@ fn help_has_every_option_and_the_readme_no_other() {
         "--ignored",
         "--all-targets",
         "--open",
-        "--bench", "--pids-limit"];
+        "--bench",
+        "--pids-limit",
+    ];
     for flag in flags(&file("README.md")) {
         assert!(
             flags(HELP).contains(&flag) || others.contains(&flag),

@@ -174,6 +174,24 @@ fn head_gives_the_three_fields_and_the_connection_goes_on() {
 }
 
 #[test]
+fn head_says_close_where_the_connection_closes() {
+    let server = Server::start(&[]);
+    for request in [
+        "HEAD /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "HEAD /events HTTP/1.0\r\n\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(request.as_bytes());
+        let head = BEGINNING.split_once("retry").expect("two parts").0;
+        assert_eq!(
+            client.read_response(true).head,
+            head.replace("keep-alive", "close")
+        );
+        assert_eq!(client.read_to_end(), b"");
+    }
+}
+
+#[test]
 fn a_stream_asked_for_behind_a_page_begins_behind_the_page() {
     let server = Server::start(&["--interval", "10ms"]);
     let mut client = server.connect();

@@ -2,9 +2,11 @@
 
 mod support;
 
+use bare_sse::response::imf_fixdate;
 use std::net::Shutdown;
+use std::time::{SystemTime, UNIX_EPOCH};
 use support::table::{BEHIND, Row, rows};
-use support::{Client, Response, Server};
+use support::{Client, PATIENCE, Response, Server};
 
 /// Reads the answer to a row, and checks all that its head must say.
 fn read_answer(client: &mut Client, row: &Row) -> Response {
@@ -238,4 +240,50 @@ fn a_client_that_sends_much_before_it_reads_sees_its_answer_and_no_reset() {
     client.send(&[head.as_bytes(), &[b'x'; 200_000]].concat());
     assert_eq!(client.read_response(false).status(), 405);
     assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
+fn a_refused_head_request_gets_no_content_either() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send(b"HEAD / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.read_response(true).status(), 400);
+    assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
+fn every_answer_has_the_date_of_now() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    // The head of the stream, which has no date, comes first.
+    client.send(b"HEAD /events HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.read_response(true).field("Date"), None);
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs()
+    };
+    let answer = client.read_response(true);
+    let date = answer.field("Date").expect("a date");
+    let recent = (now() - PATIENCE.as_secs())..=now();
+    let is_date = |second| imf_fixdate(second) == date.as_bytes();
+    assert!(recent.rev().any(is_date), "{date}");
+}
+
+#[test]
+fn dates_are_those_of_the_calendar() {
+    for (seconds, date) in [
+        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (951_782_399, "Mon, 28 Feb 2000 23:59:59 GMT"),
+        (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+        (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
+        (1_709_164_800, "Thu, 29 Feb 2024 00:00:00 GMT"),
+        (1_798_761_599, "Thu, 31 Dec 2026 23:59:59 GMT"),
+        (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+        (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 GMT"),
+    ] {
+        assert_eq!(String::from_utf8_lossy(&imf_fixdate(seconds)), date);
+    }
 }

@@ -29,10 +29,19 @@ pub struct InProcess {
 
 impl InProcess {
     pub fn start(counter: Counter, max_connections: usize, limits: Limits) -> InProcess {
+        InProcess::start_with_page(Page::built_in(), counter, max_connections, limits)
+    }
+
+    pub fn start_with_page(
+        page: Page,
+        counter: Counter,
+        max_connections: usize,
+        limits: Limits,
+    ) -> InProcess {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let site = Site {
-            page: Page::built_in(),
+            page,
             counter,
             log: Log::none(),
             clock: Instant::now(),

@@ -66,8 +66,10 @@ pub fn rows() -> Vec<Row> {
     add("9112 3.2.2: absolute form", &line("GET http://x:3000/page?of=1 HTTP/1.1"), 200, true);
     add("9112 3.2.2: absolute form, its path decides", &line("HEAD http://x/events HTTP/1.1"), 200, true);
     add("9112 3.2.2: absolute form without a path", &line("GET HTTP://x HTTP/1.1"), 200, true);
-    add("9112 3.2.2: absolute form with a query and no path", &line("GET https://[::1]:3000?a HTTP/1.1"), 200, true);
+    add("9112 3.2.2: absolute form with a query and no path", &line("GET http://[::1]:3000?a HTTP/1.1"), 200, true);
     add("9110 4.2.1: an absolute form without a host", &line("GET http:///page HTTP/1.1"), 400, false);
+    add("9110 4.2.1: an absolute form with a port and no host", &line("GET http://:80/page HTTP/1.1"), 400, false);
+    add("9110 7.4: an absolute form of https, over plain TCP", &line("GET https://x/ HTTP/1.1"), 400, false);
     add("9110 4.2.4: an absolute form with user information", &line("GET http://me@x/ HTTP/1.1"), 400, false);
     add("9112 3.2.2: an absolute form that is not http", &line("GET ftp://x/ HTTP/1.1"), 400, false);
     add("9112 3.2.3: authority form is for CONNECT", &line("CONNECT x:80 HTTP/1.1"), 405, true);
