@@ -312,6 +312,7 @@ fn help_has_every_option_and_the_readme_no_other() {
         "--open",
         "--bench",
         "--pids-limit",
+        "--seconds",
     ];
     for flag in flags(&file("README.md")) {
         assert!(
