@@ -1,8 +1,9 @@
 //! One connection from open to close: read, parse, answer; then persist, stream or close.
 //!
-//! Each connection has a thread of its own, which waits in a read most of its life. All heads
-//! that one read brings are answered in one write, in their order (RFC 9112 9.3.2). What a
-//! connection holds in memory has a bound: one head, and the heads of a batch of answers.
+//! Each connection has a thread of its own, which waits in a read most of its life. The heads
+//! that one read brings are answered in one write, in their order (RFC 9112 9.3.2), or in a few
+//! where they are many. What a connection holds in memory has a bound: one head, and the heads of
+//! a batch of answers.
 
 use crate::counter::{Counter, last_event};
 use crate::log::Log;
@@ -173,11 +174,13 @@ impl<'a> Answers<'a> {
                 self.push(self.site.page.response(), persistence, is_head)?;
             }
             Method::Unknown => {
+                // RFC 9110 15.6.2
                 let reason = "the methods known here are those of RFC 9110 and PATCH";
                 let response = Response::refusal(Status::NOT_IMPLEMENTED, reason);
                 self.push(response, persistence, false)?;
             }
             _ => {
+                // RFC 9110 15.5.6, and 10.2.1 for Allow
                 let reason = "everything here can be read, with GET or HEAD, and nothing changed";
                 let mut response = Response::refusal(Status::METHOD_NOT_ALLOWED, reason);
                 response.fields[1] = Some(("Allow", "GET, HEAD"));

@@ -54,8 +54,8 @@ const EPISODE: Duration = Duration::from_secs(10);
 pub struct Server {
     /// What it answers.
     pub site: Site,
-    /// How many connections, and so threads, it holds at most, from 1. More clients wait in the system's
-    /// listen queue.
+    /// How many connections, and so threads, it holds at most, from 1. More clients wait in the
+    /// system's listen queue.
     pub max_connections: usize,
     /// How long clients may take for what.
     pub limits: Limits,

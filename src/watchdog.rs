@@ -23,8 +23,8 @@ use std::time::Duration;
 pub struct Limits {
     /// How long a tick is; not zero.
     pub tick: Duration,
-    /// From the first octet of a head to its last. A person with a telnet prompt is faster, and
-    /// who sends an octet a second to hold a thread gets no more than this.
+    /// From the first octet of a head to its last. Real clients send a head at once; one that sends
+    /// an octet a second, to hold a thread, gets no more than this.
     pub head: u32,
     /// From an answer, or the opening of the connection, to the first octet of the next head.
     /// Browsers open connections ahead of need and keep them; each holds a thread here.
@@ -69,7 +69,7 @@ pub struct Connection {
     pub client: SocketAddr,
     /// [`NO_DEADLINE`], or a tick, doubled, and 1 more where a write is waited for.
     deadline: AtomicU32,
-    /// Whether the watchdog has cut it off.
+    /// Whether the watchdog has cut the client off.
     is_cut: AtomicBool,
     number: u64,
     watchdog: Arc<Watchdog>,
@@ -120,8 +120,8 @@ impl Watchdog {
         drop(self.freed.wait_while(self.lock(), full));
     }
 
-    /// Takes a connection into the table; `number` is that of no other open connection. It leaves the table, and makes room, when the last
-    /// reference to it is dropped, however that happens.
+    /// Takes a connection into the table; `number` is that of no other open connection. It leaves
+    /// the table, and makes room, when the last reference to it is dropped, however that happens.
     pub fn watch(
         self: &Arc<Self>,
         number: u64,
