@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The stack of a connection's thread, in octets. Only what is touched takes memory.
+/// The stack of a connection's thread, in octets. Only what is touched takes memory: two pages of a
+/// stream's. The most is needed by a panic that prints its backtrace, in a debug build: 32 KiB are
+/// enough for that and 24 are not, so this is four times as much.
 pub const STACK: usize = 128 * 1024;
 
 /// How long accepting pauses when the system refuses a file descriptor, memory or a thread.
