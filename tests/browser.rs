@@ -93,10 +93,7 @@ fn the_page_counts_and_shows_the_wire_and_asks_nobody_else() {
         id > count,
         "the wire view goes on from the page's last event ID"
     );
-    assert_eq!(
-        meaning,
-        "The ID of this event. To go on behind it, a client sends it as Last-Event-ID."
-    );
+    assert_eq!(meaning, "The ID of this event. A client sends it to go on.");
     assert_eq!(
         next(),
         format!("data: {id}LF | One line of the data of this event.")

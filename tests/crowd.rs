@@ -3,14 +3,13 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
-use support::{Client, Numbers, PATIENCE, Server, wait_until};
+use support::{Client, Numbers, PATIENCE, Server, lines_of, wait_until};
 
 /// One crowd at a time: together they would need too many file descriptors.
 fn alone() -> MutexGuard<'static, ()> {
@@ -95,14 +94,8 @@ fn without_file_descriptors_the_server_waits_says_so_once_and_serves_again() {
         env!("CARGO_BIN_EXE_bare-sse"),
     ]);
     let mut server = Server::from_command(command.arg("--quiet").stderr(Stdio::piped()));
-    let stderr = BufReader::new(server.process.stderr.take().expect("a pipe"));
-    let (sender, errors) = channel();
-    thread::spawn(move || {
-        stderr
-            .lines()
-            .map_while(Result::ok)
-            .try_for_each(|l| sender.send(l))
-    });
+    let stderr = server.process.stderr.take().expect("a pipe");
+    let errors = lines_of(BufReader::new(stderr));
 
     // Those that the server can't accept are connected all the same, as far as its queue goes:
     // the rest must not wait for it.

@@ -10,14 +10,13 @@ use bare_sse::request::{FIELDS_LIMIT, HEAD_LIMIT, TARGET_LIMIT};
 use bare_sse::server::most_threads;
 use bare_sse::watchdog::Limits;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use support::event_stream_reader::{Dispatched, Reader};
-use support::{PATIENCE, Server, run_program, start_program};
+use support::{PATIENCE, Server, lines_of, run_program, start_program};
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -127,14 +126,8 @@ impl Shell {
             .stderr(Stdio::null());
         // A group of its own, so that all of it can be ended.
         let mut process = start_program(shell.process_group(0));
-        let output = BufReader::new(process.stdout.take().expect("a pipe"));
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            output
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|l| sender.send(l))
-        });
+        let output = process.stdout.take().expect("a pipe");
+        let lines = lines_of(BufReader::new(output));
         Shell { process, lines }
     }
 }

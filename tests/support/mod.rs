@@ -39,13 +39,7 @@ impl Server {
         let mut process = command.spawn().expect("the server starts");
         let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
         let address = listening_line(&mut output);
-        let (sender, log) = channel();
-        thread::spawn(move || {
-            output
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|l| sender.send(l))
-        });
+        let log = lines_of(output);
         Server {
             process,
             address,
@@ -76,6 +70,18 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The lines of what a process writes, as they come.
+pub fn lines_of(output: impl BufRead + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        output
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+    });
+    lines
 }
 
 /// Reads `Listening on http://ADDRESS`, the first line that the server prints.
