@@ -20,8 +20,9 @@
 //! [`request`] and [`response`], the two heads; [`page`]; [`log`]; [`watchdog`]; [`connection`],
 //! which brings them together; [`server`]; [`options`]. Who uses whom follows the life above:
 //! [`server`] uses [`connection`], that uses [`counter`], [`page`] and [`request`], and these use
-//! [`response`]; [`event_stream`], [`log`] and [`watchdog`] use none. `main`, [`server`], [`connection`], [`counter`], [`watchdog`] and
-//! [`log`] know of sockets, threads or time; the rest turn octets into values and values into octets.
+//! [`response`]; [`event_stream`], [`log`] and [`watchdog`] use none. `main`, [`server`],
+//! [`connection`], [`counter`], [`watchdog`] and [`log`] know of sockets, threads or time; the rest
+//! turn octets into values and values into octets.
 //!
 //! # Glossary
 //!

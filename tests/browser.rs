@@ -5,14 +5,14 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 use support::webdriver::Browser;
-use support::{Server, listening_line, wait_until};
+use support::{Server, wait_until};
 
 const CONTENT: &str = "document.getElementById('content').textContent";
 const STATE: &str = "document.getElementById('state').textContent";
@@ -35,19 +35,11 @@ fn kill(mut server: Server) -> SocketAddr {
 
 /// Starts a server where another was.
 fn start_again(address: SocketAddr, options: &[&str]) -> Server {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_bare-sse"))
-        .args(["--quiet", "--listen", &address.to_string()])
-        .args(options)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the server starts");
-    let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
-    assert_eq!(listening_line(&mut output), address);
-    Server {
-        process,
-        address,
-        log: channel().1,
-    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+    command.args(["--quiet", "--listen", &address.to_string()]);
+    let server = Server::listening(command.args(options));
+    assert_eq!(server.address, address);
+    server
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Thousands of clients at once. They need file descriptors: `ulimit -n 20000` before they run.
+//! Thousands of clients at once, one crowd at a time. They need file descriptors: `ulimit -n 20000` before they run.
 
 mod support;
 
@@ -6,16 +6,9 @@ use std::fs;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
-use support::{Client, Numbers, PATIENCE, Server, lines_of, wait_until};
-
-/// One crowd at a time: together they would need too many file descriptors.
-fn alone() -> MutexGuard<'static, ()> {
-    static CROWD: Mutex<()> = Mutex::new(());
-    CROWD.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use support::{Client, Numbers, PATIENCE, Server, alone, lines_of, page_is_served, wait_until};
 
 /// Opens many connections, so slowly that the listen queue, which holds 128, does not overflow:
 /// who finds it full tries again only a second later.
@@ -29,12 +22,6 @@ fn connect_all(server: &Server, count: usize) -> Vec<TcpStream> {
         })
     };
     (0..count).map(connect).collect()
-}
-
-fn page_is_served(server: &Server) {
-    let mut client = server.connect();
-    client.send_get("/", "Connection: close\r\n");
-    assert_eq!(client.read_response(false).status(), 200);
 }
 
 /// How many threads and file descriptors the server has, and its resident memory in KiB.
@@ -111,7 +98,7 @@ fn without_file_descriptors_the_server_waits_says_so_once_and_serves_again() {
     );
     drop(clients);
     for _ in 0..100 {
-        page_is_served(&server);
+        page_is_served(server.address);
     }
     assert_eq!(errors.try_recv().ok(), None, "it is said once");
 }
@@ -165,10 +152,10 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
     for client in &mut streams {
         assert_eq!(client.read_until("\n\n"), "id: 2\ndata: 2\n\n");
     }
-    page_is_served(&server);
+    page_is_served(server.address);
     drop(streams);
     wait_until("all threads have ended", || resources(&server)[0] < 10);
-    page_is_served(&server);
+    page_is_served(server.address);
 }
 
 /// Brings a connection into some state.
@@ -218,5 +205,5 @@ fn after_twenty_thousand_connections_dropped_at_once_nothing_of_them_is_left() {
         "{resident} KiB resident became {now} KiB"
     );
     eprintln!("{threads} threads, {descriptors} descriptors, {resident} KiB, then {now} KiB");
-    page_is_served(&server);
+    page_is_served(server.address);
 }

@@ -14,13 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::in_process::{InProcess, SHORT_LIMITS};
-use support::{Client, PATIENCE, Server};
-
-fn page_is_served(address: SocketAddr) {
-    let mut client = Client::connect(address);
-    client.send_get("/", "");
-    assert_eq!(client.read_response(false).status(), 200);
-}
+use support::{Client, Folder, PATIENCE, Server, page_is_served};
 
 fn counter(interval: Duration) -> Counter {
     Counter {
@@ -174,11 +168,10 @@ fn a_client_that_goes_on_sending_after_408_is_not_reset_at_once() {
 #[test]
 fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
     const SIZE: usize = 20 * 1024 * 1024;
-    let directory = std::env::temp_dir().join(format!("bare-sse-large-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("a directory");
-    fs::write(directory.join("index.html"), vec![b'x'; SIZE]).expect("a page");
-    let page = Page::from_directory(&directory).expect("the page");
-    fs::remove_dir_all(&directory).expect("it was there");
+    let folder = Folder::create();
+    fs::write(folder.join("index.html"), vec![b'x'; SIZE]).expect("a page");
+    let page = Page::from_directory(&folder.0).expect("the page");
+    drop(folder);
     let server = InProcess::start_with_page(page, Counter::default(), 10, SHORT_LIMITS);
     let mut client = server.connect();
     client.send_get("/", "Connection: close\r\n");

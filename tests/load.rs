@@ -5,16 +5,9 @@ mod support;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
-use support::{Client, Server, run_program};
-
-/// Held by each test, so that none is part of the load on another.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use support::{Client, Server, alone, run_program};
 
 /// Runs wrk with 2 threads and 32 connections and gives its report.
 fn wrk(server: &Server, options: &[&str], path: &str) -> String {

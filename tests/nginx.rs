@@ -6,14 +6,13 @@ mod support;
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
-use std::{env, process, thread};
+use std::{env, thread};
 use support::event_stream_reader::{Dispatched, Reader};
-use support::{PATIENCE, Server, run_program, start_program, wait_until};
+use support::{Folder, PATIENCE, Server, run_program, start_program, wait_until};
 
 /// The name that the configuration and the certificate are for.
 const NAME: &str = "sse.example.com";
@@ -29,29 +28,6 @@ struct Nginx {
     https: SocketAddr,
     backends: [Server; 2],
     folder: Folder,
-}
-
-/// A folder that is removed with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn create() -> Folder {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Relaxed);
-        let folder = env::temp_dir().join(format!("bare-sse-nginx-{}-{count}", process::id()));
-        fs::create_dir(&folder).expect("a folder of our own");
-        Folder(folder)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 impl Nginx {

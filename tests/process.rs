@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
-use support::{Client, Server, listening_line};
+use support::{Client, Folder, Server, listening_line};
 
 fn run(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bare-sse"))
@@ -163,11 +163,10 @@ fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
 
 #[test]
 fn the_page_of_a_directory_is_read_at_the_start() {
-    let directory = std::env::temp_dir().join(format!("bare-sse-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("a directory");
-    fs::write(directory.join("index.html"), "<p>mine").expect("a page");
-    let server = Server::start(&["--www", directory.to_str().expect("UTF-8")]);
-    fs::remove_dir_all(&directory).expect("it was there");
+    let folder = Folder::create();
+    fs::write(folder.join("index.html"), "<p>mine").expect("a page");
+    let server = Server::start(&["--www", folder.0.to_str().expect("UTF-8")]);
+    drop(folder);
     let mut client = server.connect();
     client.send_get("/", "");
     assert_eq!(client.read_response(false).content, b"<p>mine");

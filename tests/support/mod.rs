@@ -9,10 +9,13 @@ pub mod webdriver;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{self, Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 /// How long a test waits for what must come. Only a test that fails waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,9 +36,12 @@ impl Server {
 
     /// Starts what ends in running the binary, with a listen option added.
     pub fn from_command(command: &mut Command) -> Server {
-        let command = command
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped());
+        Server::listening(command.args(["--listen", "127.0.0.1:0"]))
+    }
+
+    /// Starts what ends in running the binary, which is told where to listen.
+    pub fn listening(command: &mut Command) -> Server {
+        let command = command.stdout(Stdio::piped());
         let mut process = command.spawn().expect("the server starts");
         let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
         let address = listening_line(&mut output);
@@ -69,6 +75,42 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Held by each test that must be alone among those of its file.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asks a server for the page on a connection of its own.
+pub fn page_is_served(address: SocketAddr) {
+    let mut client = Client::connect(address);
+    client.send_get("/", "Connection: close\r\n");
+    assert_eq!(client.read_response(false).status(), 200);
+}
+
+/// A folder of the test's own, which is removed with it.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn create() -> Folder {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Relaxed);
+        let folder = env::temp_dir().join(format!("bare-sse-test-{}-{count}", process::id()));
+        fs::create_dir(&folder).expect("a folder of our own");
+        Folder(folder)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,20 +1,17 @@
 //! A headless Chromium, driven through chromedriver: the WebDriver protocol (W3C), which is JSON
 //! over HTTP, as far as the tests need it.
 
-use super::{PATIENCE, wait_until};
-use std::fs;
+use super::{Folder, PATIENCE, wait_until};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio, id};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::process::{Child, Command, Stdio};
 
 /// A browser with a profile of its own. It ends with the test, and so does all that it started.
 pub struct Browser {
     driver: Child,
     port: u16,
-    profile: PathBuf,
+    profile: Folder,
     /// The path of the WebDriver session, once there is one.
     path: String,
 }
@@ -22,9 +19,6 @@ pub struct Browser {
 impl Browser {
     /// Starts chromedriver on a free port, and Chromium with an empty profile.
     pub fn start() -> Browser {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Relaxed);
-        let profile = std::env::temp_dir().join(format!("bare-sse-browser-{}-{number}", id()));
         let driver = Command::new("chromedriver")
             .arg("--port=0")
             // A process group, so that Chromium can be ended with it.
@@ -40,7 +34,7 @@ impl Browser {
         let mut browser = Browser {
             driver,
             port: 0,
-            profile,
+            profile: Folder::create(),
             path: String::new(),
         };
         browser.port = browser.port_line();
@@ -54,7 +48,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--no-first-run",
-            &format!("--user-data-dir={}", browser.profile.display()),
+            &format!("--user-data-dir={}", browser.profile.0.display()),
         ];
         let arguments = arguments.map(quoted).join(",");
         let answer = browser.command(
@@ -190,7 +184,6 @@ impl Drop for Browser {
             .status();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        let _ = fs::remove_dir_all(&self.profile);
     }
 }
 
