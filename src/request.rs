@@ -9,10 +9,11 @@
 //! CR LF                             the empty line
 //! ```
 //!
-//! A head arrives in pieces of any size. [`RequestParser`] takes the octets that are there,
-//! looks at each one once, and remembers where it stopped: so the answer is the same however the
-//! octets are cut, and a head that grows is never read again from its start. It refuses at the
-//! first octet that no valid head can have at that place. "Not complete yet" is no error.
+//! A head arrives in pieces of any size. [`RequestParser`] reads the octets that are there and
+//! remembers where it stopped: so the answer is the same however the octets are cut, and a head
+//! that grows is never read again from its start. It refuses an octet that no valid head can have
+//! at that place as soon as it comes, and a line that means nothing valid at its end. "Not
+//! complete yet" is no error.
 //!
 //! Where a standard leaves a choice, this parser is strict: what two parties could read in two
 //! ways is refused, not repaired.
@@ -147,18 +148,18 @@ pub struct RequestParser {
     last_event_id: Range<usize>,
 }
 
-/// What the next octet belongs to: an element of the head, or the LF after a CR.
+/// The element of the head that the next octet belongs to, or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expects {
     Method,
-    EmptyLineFeed,
     Target,
     Version,
     FieldName,
     FieldValue,
-    LineFeed,
-    LastLineFeed,
 }
+
+/// Why the head can't be read further: an error, or `None` where no octets are left.
+type Stop = Option<RequestError>;
 
 impl Default for RequestParser {
     fn default() -> Self {
@@ -192,64 +193,121 @@ impl RequestParser {
     ///
     /// # Errors
     ///
-    /// A [`RequestError`] as soon as no further octet could make the head valid. Where the next
-    /// request begins is then unknown, so the connection must be closed after the answer.
+    /// A [`RequestError`] for an octet that can't stand where it stands, for a line with a wrong
+    /// value, or for lines that contradict each other. Where the next request begins is then
+    /// unknown, so the connection must be closed after the answer.
     ///
     /// # Panics
     ///
     /// When `octets` is shorter than at the last call.
     pub fn parse<'a>(&mut self, octets: &'a [u8]) -> Result<Option<Request<'a>>, RequestError> {
         let octets = &octets[..octets.len().min(HEAD_LIMIT)];
+        match self.read_head(octets) {
+            Ok(()) => self.complete(octets).map(Some),
+            Err(Some(error)) => Err(error),
+            Err(None) if octets.len() == HEAD_LIMIT => Err(TOO_LARGE),
+            Err(None) => Ok(None),
+        }
+    }
+
+    /// Reads from where the octets ended last to the end of the head.
+    fn read_head(&mut self, octets: &[u8]) -> Result<(), Stop> {
+        while self.expects == Expects::Method {
+            let length = run(&octets[self.at..], is_token);
+            match self.element(octets, length, METHOD_LIMIT, LONG_METHOD)? {
+                (name, b' ') => {
+                    self.method = method(name)?;
+                    self.expect(Expects::Target);
+                }
+                // Empty lines before a request are ignored (RFC 9112 2.2).
+                (b"", b'\r') => self.end_line(octets, Expects::Method)?,
+                (name, other) => return Err(Some(self.misplaced(other, name))),
+            }
+        }
+        if self.expects == Expects::Target {
+            let length = run(&octets[self.at..], is_target);
+            let (target, delimiter) = self.element(octets, length, TARGET_LIMIT, LONG_TARGET)?;
+            if delimiter != b' ' {
+                return Err(Some(self.misplaced(delimiter, target)));
+            }
+            let path = target_path(self.method, target)?;
+            self.path = self.begin + path.start..self.begin + path.end;
+            self.expect(Expects::Version);
+        }
+        if self.expects == Expects::Version {
+            let length = run(&octets[self.at..], |octet| octet.is_ascii_graphic());
+            let (text, delimiter) =
+                self.element(octets, length, VERSION_LENGTH, MALFORMED_VERSION)?;
+            if delimiter != b'\r' {
+                return Err(Some(self.misplaced(delimiter, text)));
+            }
+            self.version = version(text)?;
+            self.end_line(octets, Expects::FieldName)?;
+        }
         loop {
-            let run = self.element_run(&octets[self.at..]);
-            self.at += run;
-            self.check_length()?;
-            let element = &octets[self.begin..self.at];
-            let Some(&delimiter) = octets.get(self.at) else {
-                return if self.at < HEAD_LIMIT {
-                    Ok(None)
-                } else {
-                    Err(TOO_LARGE)
-                };
-            };
-            self.at += 1;
-            self.expects = match (self.expects, delimiter) {
-                (Expects::Method, b' ') => {
-                    self.method = method(element)?;
-                    Expects::Target
+            if self.expects == Expects::FieldName {
+                let length = run(&octets[self.at..], is_token);
+                match self.element(octets, length, HEAD_LIMIT, TOO_LARGE)? {
+                    (b"", b'\r') => return self.end_line(octets, Expects::Method),
+                    (_, b':') => {
+                        self.field_name()?;
+                        self.expect(Expects::FieldValue);
+                    }
+                    (name, other) => return Err(Some(self.misplaced(other, name))),
                 }
-                (Expects::Method, b'\r') if element.is_empty() => Expects::EmptyLineFeed,
-                (Expects::EmptyLineFeed, b'\n') => Expects::Method,
-                (Expects::Target, b' ') => {
-                    let path = target_path(self.method, element)?;
-                    self.path = self.begin + path.start..self.begin + path.end;
-                    Expects::Version
-                }
-                (Expects::Version, b'\r') => {
-                    self.version = version(element)?;
-                    Expects::LineFeed
-                }
-                (Expects::LineFeed, b'\n') => Expects::FieldName,
-                (Expects::FieldName, b':') => {
-                    self.field_name()?;
-                    Expects::FieldValue
-                }
-                (Expects::FieldValue, b'\r') => {
-                    self.field_line(octets)?;
-                    Expects::LineFeed
-                }
-                (Expects::FieldName, b'\r') if element.is_empty() => Expects::LastLineFeed,
-                (Expects::LastLineFeed, b'\n') => return self.complete(octets).map(Some),
-                (expected, found) => return Err(misplaced(expected, found, element)),
-            };
-            self.begin = self.at;
+            }
+            let length = field_value_run(&octets[self.at..]);
+            let (value, delimiter) = self.element(octets, length, HEAD_LIMIT, TOO_LARGE)?;
+            if delimiter != b'\r' {
+                return Err(Some(self.misplaced(delimiter, value)));
+            }
+            let value = self.begin..self.at;
+            self.end_line(octets, Expects::FieldName)?;
+            self.field_line(octets, value)?;
+        }
+    }
+
+    /// Moves on by `length`, to the end of the element that is being read. Gives the element and
+    /// the octet behind it.
+    fn element<'a>(
+        &mut self,
+        octets: &'a [u8],
+        length: usize,
+        limit: usize,
+        too_long: RequestError,
+    ) -> Result<(&'a [u8], u8), Stop> {
+        self.at += length;
+        let element = &octets[self.begin..self.at];
+        if element.len() > limit {
+            return Err(Some(too_long));
+        }
+        Ok((element, *octets.get(self.at).ok_or(None)?))
+    }
+
+    /// Moves over the delimiter, to the next element.
+    fn expect(&mut self, next: Expects) {
+        self.at += 1;
+        self.begin = self.at;
+        self.expects = next;
+    }
+
+    /// Moves over CR LF, to the next element. Stays before the CR while there is nothing behind it.
+    fn end_line(&mut self, octets: &[u8], next: Expects) -> Result<(), Stop> {
+        match octets.get(self.at + 1) {
+            Some(b'\n') => {
+                self.at += 1;
+                self.expect(next);
+                Ok(())
+            }
+            // A bare CR must never be taken for a line end (RFC 9112 2.2).
+            Some(_) => Err(Some(bad("a CR is followed by LF"))),
+            None => Err(None),
         }
     }
 
     /// Whether a head has begun and is not complete: empty lines do not begin one.
     pub fn has_begun(&self) -> bool {
-        let between = matches!(self.expects, Expects::Method | Expects::EmptyLineFeed);
-        !between || self.begin < self.at
+        self.expects != Expects::Method || self.begin < self.at
     }
 
     /// Whether the method of the head that is being read, or was refused, is HEAD: then its answer
@@ -258,37 +316,9 @@ impl RequestParser {
         self.method == Method::Head
     }
 
-    /// How many of the first octets of `rest` belong to the element that is being read.
-    fn element_run(&self, rest: &[u8]) -> usize {
-        match self.expects {
-            Expects::Method | Expects::FieldName => run(rest, is_token),
-            Expects::Target => run(rest, is_target),
-            Expects::Version => run(rest, |octet| octet.is_ascii_graphic()),
-            Expects::FieldValue => field_value_run(rest),
-            Expects::EmptyLineFeed | Expects::LineFeed | Expects::LastLineFeed => 0,
-        }
-    }
-
-    /// Refuses an element that is too long, complete or not.
-    fn check_length(&self) -> Result<(), RequestError> {
-        let length = self.at - self.begin;
-        match self.expects {
-            Expects::Method if length > METHOD_LIMIT => Err(RequestError {
-                status: Status::NOT_IMPLEMENTED,
-                reason: "no method is as long as this one",
-            }),
-            Expects::Target if length > TARGET_LIMIT => Err(RequestError {
-                status: Status::URI_TOO_LONG,
-                reason: "a request target may have 8192 octets here",
-            }),
-            Expects::Version if length > VERSION_LENGTH => Err(MALFORMED_VERSION),
-            _ => Ok(()),
-        }
-    }
-
     /// `field-line = field-name ":" OWS field-value OWS` up to the colon (RFC 9112 5).
     fn field_name(&mut self) -> Result<(), RequestError> {
-        self.name = self.begin..self.at - 1;
+        self.name = self.begin..self.at;
         self.fields += 1;
         if self.name.is_empty() {
             Err(bad("a field line begins with the field's name"))
@@ -302,9 +332,9 @@ impl RequestParser {
     /// Takes what this server needs to know from a complete field line. Names are compared
     /// without regard to case (RFC 9110 5.1), and so are the options of Connection, of all its
     /// lines (RFC 9110 7.6.1). Content-Length may be repeated, but not differ (RFC 9112 6.3).
-    fn field_line(&mut self, octets: &[u8]) -> Result<(), RequestError> {
+    fn field_line(&mut self, octets: &[u8], value: Range<usize>) -> Result<(), RequestError> {
         let name = &octets[self.name.clone()];
-        let value = trim(octets, self.begin..self.at - 1);
+        let value = trim(octets, value);
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("host") {
             self.hosts += 1;
@@ -335,23 +365,46 @@ impl RequestParser {
         Ok(())
     }
 
+    /// Why `found` can't stand behind the octets of `element`.
+    #[cold]
+    fn misplaced(&self, found: u8, element: &[u8]) -> RequestError {
+        match (self.expects, found) {
+            // A lone LF may be taken for a line end (RFC 9112 2.2); it is refused here, because
+            // parties that disagree about where lines end disagree about where requests end.
+            (_, b'\n') => bad("lines end in CR LF, not in LF alone"),
+            (Expects::Method, _) => bad("a request begins with a method, a token, and a space"),
+            (Expects::Target, b'\r') => MALFORMED_VERSION,
+            (Expects::Target, _) => bad("a request target has visible ASCII octets only, and no #"),
+            (Expects::Version, _) => MALFORMED_VERSION,
+            // RFC 9112 5.2: a server must refuse obs-fold, or unfold it.
+            (Expects::FieldName, b' ' | b'\t') if element.is_empty() => {
+                bad("a field line begins with its name: folded lines are not taken")
+            }
+            // RFC 9112 5.1: a server must refuse whitespace between name and colon.
+            (Expects::FieldName, b' ' | b'\t') => bad("no space before the colon of a field line"),
+            (Expects::FieldName, _) => bad("a field name is a token, and a colon follows it"),
+            (Expects::FieldValue, _) => bad("a field value has no control octets"),
+        }
+    }
+
     /// The rules that need the whole head: Host, and how the content is framed.
     fn complete<'a>(&mut self, octets: &'a [u8]) -> Result<Request<'a>, RequestError> {
         self.check_hosts()?;
         let has_content = self.has_content()?;
-        let done = std::mem::take(self);
-        Ok(Request {
-            method: done.method,
-            path: &octets[done.path],
-            version: done.version,
-            persistent: match done.version {
-                Version::Http10 => done.keep_alive && !done.close,
-                Version::Http11 => !done.close,
+        let request = Request {
+            method: self.method,
+            path: &octets[self.path.clone()],
+            version: self.version,
+            persistent: match self.version {
+                Version::Http10 => self.keep_alive && !self.close,
+                Version::Http11 => !self.close,
             },
             has_content,
-            last_event_id: (done.last_event_ids == 1).then(|| &octets[done.last_event_id]),
-            head_length: done.at,
-        })
+            last_event_id: (self.last_event_ids == 1).then(|| &octets[self.last_event_id.clone()]),
+            head_length: self.at,
+        };
+        *self = RequestParser::default();
+        Ok(request)
     }
 
     /// Exactly one Host in HTTP/1.1; HTTP/1.0 may leave it out (RFC 9112 3.2).
@@ -392,35 +445,20 @@ const TOO_LARGE: RequestError = RequestError {
     reason: "a head may have 16384 octets and 100 field lines here",
 };
 
+const LONG_METHOD: RequestError = RequestError {
+    status: Status::NOT_IMPLEMENTED,
+    reason: "no method is as long as this one",
+};
+
+const LONG_TARGET: RequestError = RequestError {
+    status: Status::URI_TOO_LONG,
+    reason: "a request target may have 8192 octets here",
+};
+
 const MALFORMED_VERSION: RequestError = RequestError {
     status: Status::BAD_REQUEST,
     reason: "a request line ends in HTTP/1.1 CR LF",
 };
-
-/// Why `found` can't stand where `expected` ends.
-fn misplaced(expected: Expects, found: u8, element: &[u8]) -> RequestError {
-    match (expected, found) {
-        // A lone LF may be taken for a line end (RFC 9112 2.2); it is refused here, because
-        // parties that disagree about where lines end disagree about where requests end.
-        (_, b'\n') => bad("lines end in CR LF, not in LF alone"),
-        // A bare CR must never be taken for a line end (RFC 9112 2.2).
-        (Expects::EmptyLineFeed | Expects::LineFeed | Expects::LastLineFeed, _) => {
-            bad("a CR is followed by LF")
-        }
-        (Expects::Method, _) => bad("a request begins with a method, a token, and a space"),
-        (Expects::Target, b'\r') => MALFORMED_VERSION,
-        (Expects::Target, _) => bad("a request target has visible ASCII octets only, and no #"),
-        (Expects::Version, _) => MALFORMED_VERSION,
-        // RFC 9112 5.2: a server must refuse obs-fold, or unfold it.
-        (Expects::FieldName, b' ' | b'\t') if element.is_empty() => {
-            bad("a field line begins with its name: folded lines are not taken")
-        }
-        // RFC 9112 5.1: a server must refuse whitespace between name and colon.
-        (Expects::FieldName, b' ' | b'\t') => bad("no space before the colon of a field line"),
-        (Expects::FieldName, _) => bad("a field name is a token, and a colon follows it"),
-        (Expects::FieldValue, _) => bad("a field value has no control octets"),
-    }
-}
 
 /// `method = token`, case-sensitive (RFC 9110 9.1).
 fn method(token: &[u8]) -> Result<Method, RequestError> {
