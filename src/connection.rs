@@ -2,24 +2,27 @@
 //!
 //! Each connection has a thread of its own, which waits in a read most of its life. The heads
 //! that one read brings are answered in one write, in their order (RFC 9112 9.3.2), or in a few
-//! where they are many. What a connection holds in memory has a bound: one head, and the heads of
-//! a batch of answers.
+//! where they are many. What a connection holds in memory has a bound: one head, and a batch of
+//! short answers; the page is held by all connections together.
 
 use crate::counter::{Counter, last_event};
 use crate::log::Log;
-use crate::page::Page;
+use crate::page::{Page, PageAnswer};
 use crate::request::{HEAD_LIMIT, Method, Request, RequestError, RequestParser, Version};
 use crate::response::{Persistence, Response, Status, imf_fixdate};
 use crate::watchdog::{Connection, WRITE_OCTETS};
-use std::borrow::Cow;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The size of a connection's buffer until a longer head needs more, in octets.
-const BUFFER: usize = 4096;
+/// The size of a connection's buffer on its stack, in octets: most heads fit in there.
+const BUFFER: usize = 1024;
 
-/// How many answers wait for each other at most.
-const BATCH: usize = 32;
+/// How many pages wait for each other at most.
+const MOST_PAGES: usize = 32;
+
+/// How many octets of other answers wait for each other, and then those of one more at most.
+const MOST_OCTETS: usize = 4096;
 
 /// What all connections answer from.
 #[derive(Debug)]
@@ -60,17 +63,24 @@ pub fn serve(connection: &Connection, site: &Site) {
 }
 
 /// Reads and answers requests until one ends that. When it returns, the buffers are gone, and so
-/// is its place on the stack: a stream, which may last for days, keeps neither.
+/// is its place on the stack: a stream, which may last for days, keeps neither. What every request
+/// needs is on the stack, for each page of memory that one touches more takes time.
 #[inline(never)]
 fn answer_requests(connection: &Connection, site: &Site) -> io::Result<Ending> {
     let limits = connection.limits();
-    let mut octets = vec![0; BUFFER];
+    let mut small = [0; BUFFER];
+    let mut large = Vec::new();
     let mut filled = 0;
     let mut parser = RequestParser::default();
     let mut answers = Answers::new(connection, site);
     let mut head_is_timed = false;
     connection.allow_reads(limits.idle);
     loop {
+        let octets = if large.is_empty() {
+            &mut small[..]
+        } else {
+            &mut large[..]
+        };
         let read = connection.read(&mut octets[filled..])?;
         if read == 0 {
             return answers.end_of_requests(&parser);
@@ -105,37 +115,35 @@ fn answer_requests(connection: &Connection, site: &Site) -> io::Result<Ending> {
         }
         octets.copy_within(used..filled, 0);
         filled -= used;
-        if filled == octets.len() {
+        if filled == BUFFER {
             // The parser refuses a head of this length, so there is always room to read into.
-            octets.resize((2 * filled).min(HEAD_LIMIT), 0);
+            large = vec![0; HEAD_LIMIT];
+            large[..filled].copy_from_slice(&small);
         }
     }
 }
 
-/// Answers that wait to leave together. Contents are not copied.
+/// Answers that wait to leave together: any, and behind them pages.
 struct Answers<'a> {
     connection: &'a Connection,
     site: &'a Site,
-    /// When `date` was made, in seconds since 1970.
-    second: u64,
-    date: [u8; 29],
-    /// The heads, one behind the other.
-    heads: Vec<u8>,
-    /// Where each head ends, and the content behind it.
-    contents: Vec<(usize, Cow<'a, [u8]>)>,
+    /// The answers that are no pages, one behind the other.
+    octets: Vec<u8>,
+    /// How many pages follow.
+    pages: usize,
+    /// Each of them, and the tick at which the clock was read for it.
+    page: Option<(u32, Arc<PageAnswer>)>,
 }
 
 impl<'a> Answers<'a> {
     fn new(connection: &'a Connection, site: &'a Site) -> Self {
-        // Freed small pieces stay with their thread, as long as it lives: so no large ones.
-        let (heads, contents) = (Vec::with_capacity(128), Vec::with_capacity(1));
         Answers {
             connection,
             site,
-            second: 0,
-            date: imf_fixdate(0),
-            heads,
-            contents,
+            // Freed small pieces stay with their thread, as long as it lives: so no large one.
+            octets: Vec::with_capacity(128),
+            pages: 0,
+            page: None,
         }
     }
 
@@ -153,39 +161,38 @@ impl<'a> Answers<'a> {
             Method::Get | Method::Head if request.path == b"/events" => {
                 let seen = last_event(request.last_event_id);
                 if self.site.counter.is_over(seen) {
-                    self.push(self.site.counter.over(), persistence, false)?;
+                    self.push(&self.site.counter.over(), persistence, false)?;
                 } else {
+                    self.end_pages()?;
                     let is_stream = request.method == Method::Get;
                     let is_last_answer = !is_stream && persistence == Persistence::Close;
                     self.site
                         .counter
-                        .write_head(is_last_answer, &mut self.heads);
+                        .write_head(is_last_answer, &mut self.octets);
                     if is_stream {
-                        self.site.counter.write_retry(&mut self.heads);
-                    }
-                    self.end_head(Cow::Borrowed(b""))?;
-                    if is_stream {
+                        self.site.counter.write_retry(&mut self.octets);
                         return Ok(Some(Ending::Stream { seen }));
                     }
                 }
             }
-            Method::Get | Method::Head => {
-                let is_head = request.method == Method::Head;
-                self.push(self.site.page.response(), persistence, is_head)?;
-            }
+            Method::Get => self.push_page(persistence)?,
+            Method::Head => self.push(&self.site.page.response(), persistence, true)?,
             Method::Unknown => {
                 // RFC 9110 15.6.2
                 let reason = "the methods known here are those of RFC 9110 and PATCH";
                 let response = Response::refusal(Status::NOT_IMPLEMENTED, reason);
-                self.push(response, persistence, false)?;
+                self.push(&response, persistence, false)?;
             }
             _ => {
                 // RFC 9110 15.5.6, and 10.2.1 for Allow
                 let reason = "everything here can be read, with GET or HEAD, and nothing changed";
                 let mut response = Response::refusal(Status::METHOD_NOT_ALLOWED, reason);
                 response.fields[1] = Some(("Allow", "GET, HEAD"));
-                self.push(response, persistence, false)?;
+                self.push(&response, persistence, false)?;
             }
+        }
+        if self.pages == MOST_PAGES || self.octets.len() > MOST_OCTETS {
+            self.send()?;
         }
         Ok(match persistence {
             Persistence::Close if request.has_content || more => Some(Ending::Linger),
@@ -197,7 +204,7 @@ impl<'a> Answers<'a> {
     /// The last answer to a client whose octets make no sense.
     fn refuse(&mut self, error: RequestError, is_head: bool) -> io::Result<Ending> {
         let response = Response::refusal(error.status, error.reason);
-        self.push(response, Persistence::Close, is_head)?;
+        self.push(&response, Persistence::Close, is_head)?;
         Ok(Ending::Linger)
     }
 
@@ -220,53 +227,64 @@ impl<'a> Answers<'a> {
     /// Adds a response, without its content where the request was HEAD (RFC 9110 9.3.2).
     fn push(
         &mut self,
-        response: Response<'a>,
+        response: &Response<'_>,
         persistence: Persistence,
         is_head: bool,
     ) -> io::Result<()> {
-        self.tell_time();
-        response.write_head(&self.date, persistence, &mut self.heads);
-        let content = response.content.filter(|_| !is_head).unwrap_or_default();
-        self.end_head(content)
+        self.end_pages()?;
+        response.write_head(&imf_fixdate(second()), persistence, &mut self.octets);
+        if let Some(content) = &response.content
+            && !is_head
+        {
+            self.octets.extend_from_slice(content);
+        }
+        Ok(())
     }
 
-    /// Notes where the head ends that was written last, and the content behind it.
-    fn end_head(&mut self, content: Cow<'a, [u8]>) -> io::Result<()> {
-        self.contents.push((self.heads.len(), content));
-        if self.contents.len() == BATCH {
-            self.send()
-        } else {
-            Ok(())
+    /// Adds the page. The clock is read once a tick for it, and no more often than that.
+    fn push_page(&mut self, persistence: Persistence) -> io::Result<()> {
+        let now = self.connection.tick();
+        match &self.page {
+            Some((tick, page)) if *tick == now && page.persistence == persistence => {}
+            _ => {
+                self.end_pages()?;
+                self.page = Some((now, self.site.page.answer(second(), persistence)));
+            }
         }
+        self.pages += 1;
+        Ok(())
     }
 
-    /// Makes `date` anew when the second is another (RFC 9110 6.6.1).
-    fn tell_time(&mut self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        if self.second != now {
-            self.second = now;
-            self.date = imf_fixdate(now);
-        }
+    /// Sends the pages that wait, for what comes now can't follow them.
+    fn end_pages(&mut self) -> io::Result<()> {
+        if self.pages > 0 { self.send() } else { Ok(()) }
     }
 
     /// Sends what waits, in one write unless it is much.
     fn send(&mut self) -> io::Result<()> {
-        if self.contents.is_empty() {
-            return Ok(());
-        }
-        let mut slices = Vec::with_capacity(2 * self.contents.len());
-        let mut begin = 0;
-        for (end, content) in &self.contents {
-            slices.push(IoSlice::new(&self.heads[begin..*end]));
-            slices.extend(content.chunks(WRITE_OCTETS / 2).map(IoSlice::new));
-            begin = *end;
-        }
-        let result = self.connection.write_all(&mut slices);
-        self.heads.clear();
-        self.contents.clear();
+        let page = self.page.as_ref().map_or(&[][..], |(_, page)| &page.octets);
+        let rest = self.site.page.rest();
+        let result = match (&self.octets[..], self.pages) {
+            ([], 0) => return Ok(()),
+            (octets, 0) => self.connection.write_all(&mut [IoSlice::new(octets)]),
+            ([], 1) if rest.is_empty() => self.connection.write_all(&mut [IoSlice::new(page)]),
+            (octets, pages) => {
+                let mut slices = vec![IoSlice::new(octets)];
+                for _ in 0..pages {
+                    slices.push(IoSlice::new(page));
+                    slices.extend(rest.chunks(WRITE_OCTETS / 2).map(IoSlice::new));
+                }
+                self.connection.write_all(&mut slices)
+            }
+        };
+        self.octets.clear();
+        self.pages = 0;
         result
     }
+}
+
+/// The time in seconds since 1970, which `Date` tells (RFC 9110 6.6.1).
+fn second() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.unwrap_or_default().as_secs()
 }
