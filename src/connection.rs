@@ -21,7 +21,7 @@ const BUFFER: usize = 1024;
 /// How many pages wait for each other at most.
 const MOST_PAGES: usize = 32;
 
-/// How many octets of other answers wait for each other, and then those of one more at most.
+/// How many octets of other answers wait for each other, give or take an answer.
 const MOST_OCTETS: usize = 4096;
 
 /// What all connections answer from.
@@ -63,8 +63,8 @@ pub fn serve(connection: &Connection, site: &Site) {
 }
 
 /// Reads and answers requests until one ends that. When it returns, the buffers are gone, and so
-/// is its place on the stack: a stream, which may last for days, keeps neither. What every request
-/// needs is on the stack, for each page of memory that one touches more takes time.
+/// is its place on the stack: a stream, which may last for days, keeps neither. What most requests
+/// need is all on the stack, for every other page of memory that they touched would take time.
 #[inline(never)]
 fn answer_requests(connection: &Connection, site: &Site) -> io::Result<Ending> {
     let limits = connection.limits();
@@ -115,8 +115,8 @@ fn answer_requests(connection: &Connection, site: &Site) -> io::Result<Ending> {
         }
         octets.copy_within(used..filled, 0);
         filled -= used;
-        if filled == BUFFER {
-            // The parser refuses a head of this length, so there is always room to read into.
+        if filled == octets.len() {
+            // It is `small`: the parser refuses a head that fills `large`.
             large = vec![0; HEAD_LIMIT];
             large[..filled].copy_from_slice(&small);
         }
@@ -241,7 +241,8 @@ impl<'a> Answers<'a> {
         Ok(())
     }
 
-    /// Adds the page. The clock is read once a tick for it, and no more often than that.
+    /// Adds the page. The clock is read for it once a tick, so `Date` may be as late as that
+    /// (RFC 9110 6.6.1 asks for the best approximation).
     fn push_page(&mut self, persistence: Persistence) -> io::Result<()> {
         let now = self.connection.tick();
         match &self.page {
@@ -269,7 +270,8 @@ impl<'a> Answers<'a> {
             (octets, 0) => self.connection.write_all(&mut [IoSlice::new(octets)]),
             ([], 1) if rest.is_empty() => self.connection.write_all(&mut [IoSlice::new(page)]),
             (octets, pages) => {
-                let mut slices = vec![IoSlice::new(octets)];
+                let mut slices = Vec::with_capacity(1 + pages);
+                slices.push(IoSlice::new(octets));
                 for _ in 0..pages {
                     slices.push(IoSlice::new(page));
                     slices.extend(rest.chunks(WRITE_OCTETS / 2).map(IoSlice::new));

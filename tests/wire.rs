@@ -3,10 +3,11 @@
 mod support;
 
 use bare_sse::response::imf_fixdate;
+use std::fs;
 use std::net::Shutdown;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::table::{BEHIND, Row, rows};
-use support::{Client, PATIENCE, Response, Server};
+use support::{Client, Folder, PATIENCE, Response, Server, wait_until};
 
 /// Reads the answer to a row, and checks all that its head must say.
 fn read_answer(client: &mut Client, row: &Row) -> Response {
@@ -90,24 +91,73 @@ fn every_row_of_the_table_gets_the_same_answer_with_octets_behind_it() {
 
 #[test]
 fn a_hundred_pipelined_requests_are_answered_in_their_order() {
+    let folder = Folder::create();
+    let large = vec![b'x'; 200_000];
+    fs::write(folder.join("index.html"), &large).expect("a page");
+    let built_in = include_bytes!("../www/index.html");
+    answers_a_hundred_requests(&Server::start(&[]), built_in);
+    let directory = folder.0.to_str().expect("UTF-8");
+    answers_a_hundred_requests(&Server::start(&["--www", directory]), &large);
+}
+
+fn answers_a_hundred_requests(server: &Server, page: &[u8]) {
+    let mut client = server.connect();
+    let requests = ["GET / HTTP/1.1", "HEAD / HTTP/1.1", "GET / HTTP/1.0"];
+    let refused = ["BREW / HTTP/1.1", "POST / HTTP/1.1"];
+    let requests = [&requests[..], &refused[..]].concat();
+    let order: Vec<_> = (0..100).map(|n| requests[n * n % 7 % 5]).collect();
+    for line in &order {
+        let fields = "Host: x\r\nConnection: keep-alive";
+        client.send(format!("{line}\r\n{fields}\r\n\r\n").as_bytes());
+    }
+    for line in order {
+        let answer = client.read_response(line.starts_with("HEAD"));
+        let status = match line {
+            "BREW / HTTP/1.1" => 501,
+            "POST / HTTP/1.1" => 405,
+            _ => 200,
+        };
+        assert_eq!(answer.status(), status, "{line}");
+        let connection = line.ends_with("1.0").then_some("keep-alive");
+        assert_eq!(answer.field("Connection"), connection, "{line}");
+        if line.starts_with("GET") {
+            assert!(answer.content == page, "{line}: not the page");
+        }
+    }
+}
+
+#[test]
+fn what_comes_with_the_end_of_a_long_head_begins_the_next() {
+    let server = Server::start(&[]);
+    // One of these is the size of some buffer.
+    for size in [512, 1024, 2048, 4096] {
+        let mut client = server.connect();
+        let fill = "x".repeat(size);
+        let long = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {fill}\r\nB: {fill}\r\n\r\n");
+        let (begin, end) = long.split_at(size + size / 2);
+        let next = format!("HEAD /events HTTP/1.1\r\nHost: x\r\nA: {fill}\r\n\r\n");
+        let (next, rest) = next.split_at(size);
+        for part in [begin, &[end, next].concat(), rest] {
+            client.send(part.as_bytes());
+            // So that it is read by itself, most likely.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(client.read_response(false).status(), 200);
+        let answer = client.read_response(true);
+        assert_eq!(answer.field("Content-Type"), Some("text/event-stream"));
+    }
+}
+
+#[test]
+fn the_date_of_the_page_moves_on() {
     let server = Server::start(&[]);
     let mut client = server.connect();
-    let methods = ["GET", "HEAD", "BREW", "POST", "OPTIONS"];
-    let order: Vec<_> = (0..100).map(|n| methods[n * n % 7 % 5]).collect();
-    let request = |method: &&str| format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n");
-    client.send(order.iter().map(request).collect::<String>().as_bytes());
-    for method in order {
-        let status = match method {
-            "GET" | "HEAD" => 200,
-            "BREW" => 501,
-            _ => 405,
-        };
-        assert_eq!(
-            client.read_response(method == "HEAD").status(),
-            status,
-            "{method}"
-        );
-    }
+    let mut date = || {
+        client.send_get("/", "");
+        client.read_response(false).field("Date").map(String::from)
+    };
+    let first = date();
+    wait_until("another date", || date() != first);
 }
 
 #[test]
