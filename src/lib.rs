@@ -6,8 +6,9 @@
 //!    thread of its own.
 //! 2. [`connection`] reads octets, and hands them to the parser in [`request`] as they come, until
 //!    the head of a request is complete, or can't become one.
-//! 3. The answer is a [`response`]: its head is written behind those that wait already, its content
-//!    is only pointed at, and all that one read has asked for leaves in one write. Then it reads on.
+//! 3. The answer is a [`response`], which is written behind those that wait already; the one with
+//!    the [`page`] is made once a second, for all connections. What one read has asked for leaves
+//!    in one write, or in a few. Then it reads on.
 //! 4. If the path is `/events`, the buffers are dropped and [`counter`] takes over: it sleeps until
 //!    the next event is due, encodes it with [`event_stream`], writes it, and so on.
 //! 5. A read that brings nothing, or a write that fails, is the end of it: the client has gone, or

@@ -8,7 +8,7 @@
 //! CR LF                                          the empty line; the content follows
 //! ```
 //!
-//! The content is not copied here: whoever writes the response sends it right behind the head.
+//! The content is not written here: whoever sends the response puts it right behind the head.
 //! The head of an event stream is not made here either: it stands in [`counter`](crate::counter),
 //! written out by hand.
 
