@@ -267,8 +267,8 @@ impl<'a> Answers<'a> {
         let rest = self.site.page.rest();
         let result = match (&self.octets[..], self.pages) {
             ([], 0) => return Ok(()),
-            (octets, 0) => self.connection.write_all(&mut [IoSlice::new(octets)]),
-            ([], 1) if rest.is_empty() => self.connection.write_all(&mut [IoSlice::new(page)]),
+            (octets, 0) => self.connection.write(octets),
+            ([], 1) if rest.is_empty() => self.connection.write(page),
             (octets, pages) => {
                 let mut slices = Vec::with_capacity(1 + pages);
                 slices.push(IoSlice::new(octets));

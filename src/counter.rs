@@ -26,7 +26,7 @@ use crate::request::decimal;
 use crate::response::{Response, Status};
 use crate::watchdog::Connection;
 use std::fmt::Write as _;
-use std::io::{self, IoSlice};
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -177,7 +177,7 @@ impl Counter {
                 ..Event::default()
             };
             event.encode(&mut octets).expect("digits can be written");
-            write(connection, &octets)?;
+            connection.write(&octets)?;
             *number = next;
             log.line(format_args!("{} emit {next}", connection.client));
             if self.last == Some(next) {
@@ -189,7 +189,7 @@ impl Counter {
                 };
                 end.encode(&mut octets)
                     .expect("a word and digits can be written");
-                return write(connection, &octets);
+                return connection.write(&octets);
             }
             schedule.advance(clock.elapsed());
         }
@@ -208,16 +208,12 @@ impl Counter {
             thread::sleep(keep_alive_due.saturating_sub(clock.elapsed()));
             let mut octets = Vec::new();
             event_stream::comment("keep-alive", &mut octets);
-            write(connection, &octets)?;
+            connection.write(&octets)?;
             keep_alive_due += self.keep_alive;
         }
         thread::sleep(due.saturating_sub(clock.elapsed()));
         Ok(())
     }
-}
-
-fn write(connection: &Connection, octets: &[u8]) -> io::Result<()> {
-    connection.write_all(&mut [IoSlice::new(octets)])
 }
 
 /// When the events of one stream are due, as times on a clock that all streams share.

@@ -193,6 +193,15 @@ impl Connection {
         }
     }
 
+    /// Writes all octets: [`Connection::write_all`] for those that stand in a row.
+    ///
+    /// # Errors
+    ///
+    /// The system's; the connection is of no more use then.
+    pub fn write(&self, octets: &[u8]) -> io::Result<()> {
+        self.write_all(&mut [IoSlice::new(octets)])
+    }
+
     /// Writes all octets of all slices, [`WRITE_OCTETS`] at a time at most. No write may wait
     /// longer than the limit for one; afterwards there is no deadline.
     ///
