@@ -257,9 +257,9 @@ impl RequestParser {
                 }
             }
             let length = field_value_run(&octets[self.at..]);
-            let (value, delimiter) = self.element(octets, length, HEAD_LIMIT, TOO_LARGE)?;
+            let (element, delimiter) = self.element(octets, length, HEAD_LIMIT, TOO_LARGE)?;
             if delimiter != b'\r' {
-                return Err(Some(self.misplaced(delimiter, value)));
+                return Err(Some(self.misplaced(delimiter, element)));
             }
             let value = self.begin..self.at;
             self.end_line(octets, Expects::FieldName)?;

@@ -98,16 +98,12 @@ impl<'a> Response<'a> {
     /// );
     /// ```
     pub fn write_head(&self, date: &[u8; 29], persistence: Persistence, out: &mut Vec<u8>) {
-        let Status(code, phrase) = self.status;
-        // Writing a number to a Vec can't fail.
-        let _ = write!(out, "HTTP/1.1 {code} ");
-        for part in [phrase.as_bytes(), b"\r\nDate: ", date, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
+        // Writing to a Vec can't fail.
+        let _ = write!(out, "HTTP/1.1 {}\r\nDate: ", self.status);
+        out.extend_from_slice(date);
+        out.extend_from_slice(b"\r\n");
         for (name, value) in self.fields.into_iter().flatten() {
-            for part in [name, ": ", value, "\r\n"] {
-                out.extend_from_slice(part.as_bytes());
-            }
+            let _ = write!(out, "{name}: {value}\r\n");
         }
         if let Some(content) = &self.content {
             let _ = write!(out, "Content-Length: {}\r\n", content.len());
