@@ -1,4 +1,5 @@
-//! Thousands of clients at once, one crowd at a time. They need file descriptors: `ulimit -n 20000` before they run.
+//! Thousands of clients at once, one crowd at a time. They need file descriptors: `ulimit -n 20000`
+//! before they run.
 
 mod support;
 
@@ -135,11 +136,7 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
     let mut streams: Vec<_> = connect_all(&server, 19_000)
         .into_iter()
         .map(|socket| {
-            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            let mut client = Client {
-                socket,
-                octets: Vec::new(),
-            };
+            let mut client = Client::of(socket);
             client.send_get("/events", "");
             client
         })

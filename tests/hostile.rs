@@ -5,7 +5,6 @@ mod support;
 use bare_sse::counter::Counter;
 use bare_sse::page::Page;
 use bare_sse::watchdog::Limits;
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
@@ -61,10 +60,7 @@ fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
     let other = WatchedStream::start(server.address);
     let mut client = server.connect();
     let begin = Instant::now();
-    let mut dribbling = Client {
-        socket: client.socket.try_clone().unwrap(),
-        octets: Vec::new(),
-    };
+    let mut dribbling = client.twin();
     let dribbler = thread::spawn(move || {
         dribbling.send(b"GET / HTTP/1.1\r\nA: ");
         while dribbling.try_send(b"b").is_ok() && begin.elapsed() < PATIENCE {
@@ -168,8 +164,7 @@ fn a_client_that_goes_on_sending_after_408_is_not_reset_at_once() {
 #[test]
 fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
     const SIZE: usize = 20 * 1024 * 1024;
-    let folder = Folder::create();
-    fs::write(folder.join("index.html"), vec![b'x'; SIZE]).expect("a page");
+    let folder = Folder::with_page(&vec![b'x'; SIZE]);
     let page = Page::from_directory(&folder.0).expect("the page");
     drop(folder);
     let server = InProcess::start_with_page(page, Counter::default(), 10, SHORT_LIMITS);
@@ -193,10 +188,7 @@ fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
 fn empty_lines_do_not_keep_an_idle_connection() {
     let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
     let mut client = server.connect();
-    let mut sender = Client {
-        socket: client.socket.try_clone().unwrap(),
-        octets: Vec::new(),
-    };
+    let mut sender = client.twin();
     let begin = Instant::now();
     thread::spawn(move || {
         while sender.try_send(b"\r\n").is_ok() && begin.elapsed() < PATIENCE {

@@ -163,8 +163,7 @@ fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
 
 #[test]
 fn the_page_of_a_directory_is_read_at_the_start() {
-    let folder = Folder::create();
-    fs::write(folder.join("index.html"), "<p>mine").expect("a page");
+    let folder = Folder::with_page(b"<p>mine");
     let server = Server::start(&["--www", folder.0.to_str().expect("UTF-8")]);
     drop(folder);
     let mut client = server.connect();

@@ -3,7 +3,6 @@
 mod support;
 
 use bare_sse::response::imf_fixdate;
-use std::fs;
 use std::net::Shutdown;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::table::{BEHIND, Row, rows};
@@ -91,9 +90,8 @@ fn every_row_of_the_table_gets_the_same_answer_with_octets_behind_it() {
 
 #[test]
 fn a_hundred_pipelined_requests_are_answered_in_their_order() {
-    let folder = Folder::create();
     let large = vec![b'x'; 200_000];
-    fs::write(folder.join("index.html"), &large).expect("a page");
+    let folder = Folder::with_page(&large);
     let built_in = include_bytes!("../www/index.html");
     answers_a_hundred_requests(&Server::start(&[]), built_in);
     let directory = folder.0.to_str().expect("UTF-8");
@@ -102,21 +100,20 @@ fn a_hundred_pipelined_requests_are_answered_in_their_order() {
 
 fn answers_a_hundred_requests(server: &Server, page: &[u8]) {
     let mut client = server.connect();
-    let requests = ["GET / HTTP/1.1", "HEAD / HTTP/1.1", "GET / HTTP/1.0"];
-    let refused = ["BREW / HTTP/1.1", "POST / HTTP/1.1"];
-    let requests = [&requests[..], &refused[..]].concat();
+    let requests = [
+        ("GET / HTTP/1.1", 200),
+        ("HEAD / HTTP/1.1", 200),
+        ("GET / HTTP/1.0", 200),
+        ("BREW / HTTP/1.1", 501),
+        ("POST / HTTP/1.1", 405),
+    ];
     let order: Vec<_> = (0..100).map(|n| requests[n * n % 7 % 5]).collect();
-    for line in &order {
+    for (line, _) in &order {
         let fields = "Host: x\r\nConnection: keep-alive";
         client.send(format!("{line}\r\n{fields}\r\n\r\n").as_bytes());
     }
-    for line in order {
+    for (line, status) in order {
         let answer = client.read_response(line.starts_with("HEAD"));
-        let status = match line {
-            "BREW / HTTP/1.1" => 501,
-            "POST / HTTP/1.1" => 405,
-            _ => 200,
-        };
         assert_eq!(answer.status(), status, "{line}");
         let connection = line.ends_with("1.0").then_some("keep-alive");
         assert_eq!(answer.field("Connection"), connection, "{line}");
@@ -165,11 +162,7 @@ fn as_many_requests_as_a_head_may_have_octets_are_answered_in_portions() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let request = b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n";
-    let socket = client.socket.try_clone().expect("the same connection");
-    let mut reader = Client {
-        socket,
-        octets: Vec::new(),
-    };
+    let mut reader = client.twin();
     let sender = std::thread::spawn(move || client.send(&request.repeat(5_000)));
     for _ in 0..5_000 {
         assert_eq!(reader.read_response(true).status(), 200);

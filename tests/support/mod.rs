@@ -103,6 +103,13 @@ impl Folder {
         Folder(folder)
     }
 
+    /// One with this page in it.
+    pub fn with_page(page: &[u8]) -> Folder {
+        let folder = Folder::create();
+        fs::write(folder.join("index.html"), page).expect("a page");
+        folder
+    }
+
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -147,12 +154,21 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Client {
-        let socket = TcpStream::connect(address).expect("the server accepts");
+        Client::of(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    /// The client that has this socket.
+    pub fn of(socket: TcpStream) -> Client {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Client {
             socket,
             octets: Vec::new(),
         }
+    }
+
+    /// Another one on the same connection, for a thread that sends while this one reads.
+    pub fn twin(&self) -> Client {
+        Client::of(self.socket.try_clone().expect("the same connection"))
     }
 
     pub fn send(&mut self, octets: &[u8]) {
