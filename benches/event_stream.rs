@@ -1,4 +1,4 @@
-//! How fast events are encoded, in octets per second: `cargo bench --bench event_stream`.
+//! How fast events are encoded, in bytes per second: `cargo bench --bench event_stream`.
 //!
 //! One buffer takes block after block, as it does on a stream.
 

@@ -1,4 +1,4 @@
-//! How fast request heads are parsed, in octets per second: `cargo bench --bench request`.
+//! How fast request heads are parsed, in bytes per second: `cargo bench --bench request`.
 //!
 //! One parser takes head after head, as it does on a connection that persists.
 
@@ -58,29 +58,29 @@ fn parse(criterion: &mut Criterion) {
         ("Chromium", CHROMIUM, "/", None),
         ("EventSource reconnect", RECONNECT, "/events", Some("41")),
     ] {
-        let octets = head.as_bytes();
-        check(octets, path, last_event_id);
-        group.throughput(Throughput::Bytes(octets.len() as u64));
+        let bytes = head.as_bytes();
+        check(bytes, path, last_event_id);
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |bencher| {
             let mut parser = RequestParser::default();
-            bencher.iter(|| black_box(parser.parse(black_box(octets))));
+            bencher.iter(|| black_box(parser.parse(black_box(bytes))));
         });
     }
     group.finish();
 }
 
 /// The parser takes the whole head, twice, and sees in it what it should.
-fn check(octets: &[u8], path: &str, last_event_id: Option<&str>) {
+fn check(bytes: &[u8], path: &str, last_event_id: Option<&str>) {
     let mut parser = RequestParser::default();
     for _ in 0..2 {
-        let request = parser.parse(octets).expect("a valid head");
+        let request = parser.parse(bytes).expect("a valid head");
         let request = request.expect("a whole head");
         assert_eq!(request.method, Method::Get);
         assert_eq!(request.path, path.as_bytes());
         assert_eq!(request.version, Version::Http11);
         assert!(request.persistent && !request.has_content);
         assert_eq!(request.last_event_id, last_event_id.map(str::as_bytes));
-        assert_eq!(request.head_length, octets.len());
+        assert_eq!(request.head_length, bytes.len());
     }
 }
 

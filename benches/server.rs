@@ -1,7 +1,7 @@
 //! What the server does over loopback, beside a floor: `cargo bench --bench server`.
 //!
 //! The floor is a server of the same shape, one thread per connection, that parses nothing: it
-//! reads whatever comes and writes the octets that the real server wrote when it was asked before.
+//! reads whatever comes and writes the bytes that the real server wrote when it was asked before.
 //! What "bare-sse" takes longer than "floor" in the same group is ours; all else is what system
 //! calls and threads cost.
 //!
@@ -38,11 +38,11 @@ fn open_connection(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("GET on an open connection");
     for (name, address) in [("floor", floor), ("bare-sse", server)] {
         let mut socket = connect(address);
-        let mut octets = vec![0; response.len()];
+        let mut bytes = vec![0; response.len()];
         group.bench_function(name, |bencher| {
-            bencher.iter(|| exchange(&mut socket, GET, &mut octets));
+            bencher.iter(|| exchange(&mut socket, GET, &mut bytes));
         });
-        assert_is_page(&octets);
+        assert_is_page(&bytes);
     }
     group.finish();
 }
@@ -63,27 +63,27 @@ fn connection_per_request(criterion: &mut Criterion) {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800));
     for (name, address) in [("floor", floor), ("bare-sse", server)] {
-        let mut octets = Vec::with_capacity(response.len());
+        let mut bytes = Vec::with_capacity(response.len());
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut socket = connect(address);
                 send(&mut socket, GET_AND_CLOSE);
-                octets.clear();
-                socket.read_to_end(&mut octets).expect("the server answers");
-                assert_eq!(octets.len(), response.len());
+                bytes.clear();
+                socket.read_to_end(&mut bytes).expect("the server answers");
+                assert_eq!(bytes.len(), response.len());
             });
         });
-        assert_is_page(&octets);
+        assert_is_page(&bytes);
     }
     group.finish();
 }
 
-/// From the request for a stream to its first octets: its head, and the reconnection time.
+/// From the request for a stream to its first bytes: its head, and the reconnection time.
 ///
 /// The connection is open and has answered one GET, so that its thread is there and waits. Both
 /// are not timed; nor is the rest of the stream, which ends of itself after one event, so that no
 /// more than one is ever open.
-fn first_octets_of_a_stream(criterion: &mut Criterion) {
+fn first_bytes_of_a_stream(criterion: &mut Criterion) {
     let server = start_server();
     let response = ask(server, GET);
     let stream = ask(server, GET_EVENTS);
@@ -92,7 +92,7 @@ fn first_octets_of_a_stream(criterion: &mut Criterion) {
     assert_eq!(String::from_utf8_lossy(&stream), format!("{begin}{events}"));
     let floor = start_floor(begin.as_bytes(), Then::ReadOn);
 
-    let mut group = criterion.benchmark_group("request to first octets of a stream");
+    let mut group = criterion.benchmark_group("request to first bytes of a stream");
     // What is not timed takes a hundred times as long as what is, hence the short times.
     group
         .sample_size(50)
@@ -104,7 +104,7 @@ fn first_octets_of_a_stream(criterion: &mut Criterion) {
         ("bare-sse", server, response.len()),
     ] {
         let mut first = vec![0; first];
-        let mut octets = vec![0; begin.len()];
+        let mut bytes = vec![0; begin.len()];
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|count| {
                 let mut time = Duration::ZERO;
@@ -112,7 +112,7 @@ fn first_octets_of_a_stream(criterion: &mut Criterion) {
                     let mut socket = connect(address);
                     exchange(&mut socket, GET, &mut first);
                     let start = Instant::now();
-                    exchange(&mut socket, GET_EVENTS, &mut octets);
+                    exchange(&mut socket, GET_EVENTS, &mut bytes);
                     time += start.elapsed();
                     if name == "bare-sse" {
                         let mut rest = Vec::new();
@@ -123,7 +123,7 @@ fn first_octets_of_a_stream(criterion: &mut Criterion) {
                 time
             });
         });
-        assert_eq!(String::from_utf8_lossy(&octets), begin);
+        assert_eq!(String::from_utf8_lossy(&bytes), begin);
     }
     group.finish();
 }
@@ -158,7 +158,7 @@ enum Then {
     Close,
 }
 
-/// A server that answers every read with these octets, until the bench ends.
+/// A server that answers every read with these bytes, until the bench ends.
 fn start_floor(answer: &[u8], then: Then) -> SocketAddr {
     let (listener, address) = listen();
     // Never freed, so that its threads need not count who uses it.
@@ -168,8 +168,8 @@ fn start_floor(answer: &[u8], then: Then) -> SocketAddr {
             let mut socket = socket.expect("a connection");
             let thread = thread::Builder::new().stack_size(STACK);
             let serve = move || {
-                let mut octets = [0; 4096];
-                while let Ok(1..) = socket.read(&mut octets) {
+                let mut bytes = [0; 4096];
+                while let Ok(1..) = socket.read(&mut bytes) {
                     if socket.write_all(answer).is_err() || then == Then::Close {
                         break;
                     }
@@ -202,7 +202,7 @@ fn send(socket: &mut TcpStream, request: &str) {
     result.expect("the server reads");
 }
 
-/// Sends a request and reads as many octets as its answer has.
+/// Sends a request and reads as many bytes as its answer has.
 fn exchange(socket: &mut TcpStream, request: &str, answer: &mut [u8]) {
     send(socket, request);
     socket.read_exact(answer).expect("the server answers");
@@ -234,7 +234,7 @@ criterion_group!(
     benches,
     open_connection,
     connection_per_request,
-    first_octets_of_a_stream
+    first_bytes_of_a_stream
 );
 
 fn main() {

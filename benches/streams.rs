@@ -423,11 +423,11 @@ impl Stream {
         )?;
         // The head, and the block that sets the reconnection time.
         let mut head = Vec::new();
-        let mut octets = [0; 1024];
+        let mut bytes = [0; 1024];
         let end = loop {
-            match socket.read(&mut octets)? {
+            match socket.read(&mut bytes)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
-                count => head.extend_from_slice(&octets[..count]),
+                count => head.extend_from_slice(&bytes[..count]),
             }
             if let Some(end) = block_end(&head) {
                 break end;
@@ -450,12 +450,12 @@ impl Stream {
     /// Reads once, and waits for that if the socket does. Gives how many events it completed;
     /// `None` if there was nothing to read, or never will be.
     fn read(&mut self) -> Option<u64> {
-        let mut octets = [0; 1024];
+        let mut bytes = [0; 1024];
         let before = self.last;
-        match self.socket.read(&mut octets) {
+        match self.socket.read(&mut bytes) {
             Ok(0) => self.wrong = Some(format!("a stream ended after event {before}")),
             Ok(count) => {
-                self.rest.extend_from_slice(&octets[..count]);
+                self.rest.extend_from_slice(&bytes[..count]);
                 self.take_events();
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
@@ -498,8 +498,8 @@ impl Stream {
 }
 
 /// How long the first block of a stream is, with the empty line at its end.
-fn block_end(octets: &[u8]) -> Option<usize> {
-    let end = octets.windows(2).position(|pair| pair == b"\n\n");
+fn block_end(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
     end.map(|at| at + 2)
 }
 

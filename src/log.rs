@@ -1,23 +1,27 @@
 //! The log: lines from many threads to one reader, who may be slow, stuck or gone.
 //!
-//! A thread that writes to a pipe waits when nobody reads the pipe. So connections do not write:
-//! they hand each line to one writer thread over a bounded channel, and a line that finds the
+//! A thread that writes to a pipe waits when nobody reads the pipe. So connections do not write
+//! lines: they hand them over a bounded channel to one thread that does. A line that finds the
 //! channel full is dropped and counted. `bare-sse | less` stalls no stream.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::Duration;
 
-/// How many lines wait for the writer at most: a second of 4,000 streams.
+/// How many lines wait to be written at most: a second of 4,000 streams.
 const WAITING_LINES: usize = 4096;
 
-/// After about this many octets the lines that wait are written, and the rest next time.
-const WRITE_OCTETS: usize = 64 * 1024;
+/// Lines that wait are written together, in writes of about this many bytes.
+const WRITE_BYTES: usize = 64 * 1024;
 
-/// Where lines go. It is never waited for.
+/// How long the log waits for an output that takes nothing right now, before it tries again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Where lines go. Nobody waits for it.
 #[derive(Debug)]
 pub struct Log {
     lines: Option<SyncSender<String>>,
@@ -33,24 +37,24 @@ impl Log {
         }
     }
 
-    /// A log to `output`, which belongs to a thread of its own from here on. When a write to it
-    /// fails, for instance because whoever read it has left, the log ends and nothing else does.
+    /// A log to `output`, which a thread of its own writes to. When a write fails, for instance
+    /// because the reader has gone, the log ends and nothing else does.
     ///
     /// # Errors
     ///
     /// The system's, when it refuses the thread.
     pub fn to(output: impl Write + Send + 'static) -> io::Result<Log> {
         let (sender, receiver) = sync_channel(WAITING_LINES);
-        let dropped = Arc::<AtomicUsize>::default();
-        let counter = Arc::clone(&dropped);
-        thread::Builder::new().name("log".into()).spawn(move || {
-            // An error means that nobody reads any more: the receiver goes, and with it the log.
-            let _ = write_lines(&receiver, &counter, output);
-        })?;
-        Ok(Log {
+        let log = Log {
             lines: Some(sender),
-            dropped,
-        })
+            dropped: Arc::default(),
+        };
+        let dropped = Arc::clone(&log.dropped);
+        thread::Builder::new().name("log".into()).spawn(move || {
+            // An error means that nobody reads any more. The receiver goes, and with it the log.
+            let _ = write_lines(&receiver, &dropped, output);
+        })?;
+        Ok(log)
     }
 
     /// Hands over one line, without its line end: `log.line(format_args!("emit {n}"))`.
@@ -68,23 +72,40 @@ fn write_lines(
     dropped: &AtomicUsize,
     mut output: impl Write,
 ) -> io::Result<()> {
-    let mut octets = Vec::new();
     while let Ok(line) = lines.recv() {
-        octets.clear();
-        writeln!(octets, "{line}")?;
-        while octets.len() < WRITE_OCTETS
+        let mut text = line + "\n";
+        while text.len() < WRITE_BYTES
             && let Ok(line) = lines.try_recv()
         {
-            writeln!(octets, "{line}")?;
+            text += &line;
+            text.push('\n');
         }
-        // Lines are dropped only while others wait, so a count that comes too late for this time
-        // is told at the next.
+        // Lines are dropped only while others wait, so a count that comes too late for this write
+        // is told by the next.
         let count = dropped.swap(0, Relaxed);
         if count > 0 {
-            writeln!(octets, "{count} lines dropped")?;
+            text += &format!("{count} lines dropped\n");
         }
-        output.write_all(&octets)?;
-        output.flush()?;
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            match patiently(|| output.write(rest))? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                count => rest = &rest[count..],
+            }
+        }
+        patiently(|| output.flush())?;
     }
     Ok(())
+}
+
+/// Tries again while the output takes nothing. An output is in non-blocking mode if any process that
+/// shares it has set that, and then says `WouldBlock` where it would wait otherwise.
+fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::counter::Counter;
 use crate::request::decimal;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use std::time::Duration;
 pub const HELP: &str = "\
 bare-sse: a counter as server-sent events on /events, a page on every other path
 
-    --listen ADDRESS:PORT   [127.0.0.1:3000]  port 0 takes a free one; the printed line tells which
+    --listen ADDRESS:PORT   [127.0.0.1:3000]  with port 0 the system chooses one, which is printed
     --interval DURATION     [1s]              from event to event; 0s is as fast as the client reads
     --retry DURATION        [10s]             the reconnection time that clients are told
     --count N               [no end]          end each stream after event N
-    --www DIR               [built in]        serve DIR/index.html, read at the start
+    --www DIR               [built in]        serve DIR/index.html, which is read at the start
     --allow-origin ORIGIN   [none]            let pages of ORIGIN read /events; * is all
     --max-connections N     [10000]           more clients wait until one leaves
     -q, --quiet                               no log: only the listening line and errors
@@ -22,6 +23,13 @@ bare-sse: a counter as server-sent events on /events, a page on every other path
 
 A DURATION is a number and a unit: 250ms, 1.5s, 2m.
 ";
+
+const ADDRESS: &str = "ADDRESS:PORT, such as 127.0.0.1:3000";
+const DURATION: &str =
+    "a DURATION of whole milliseconds and at most 49 days, such as 250ms, 1.5s or 2m";
+const NUMBER: &str = "a whole number from 1";
+const DIRECTORY: &str = "a directory";
+const ORIGIN: &str = "an origin as browsers send it, such as http://localhost:8080, or *";
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +49,9 @@ pub struct Options {
     pub listen: String,
     /// What streams are like.
     pub counter: Counter,
-    /// The directory of the page; the built-in page without one.
+    /// The directory of the page. Without one the built-in page is served.
     pub www: Option<PathBuf>,
-    /// How many connections are held at most.
+    /// How many connections are open at most.
     pub max_connections: usize,
     /// Whether to keep no log.
     pub quiet: bool,
@@ -67,115 +75,124 @@ impl Command {
     /// ```
     /// use bare_sse::options::Command;
     ///
-    /// let line = ["--interval=250ms", "--count", "3"].map(String::from);
+    /// let line = ["--interval=250ms", "--count", "3"].map(Into::into);
     /// let Ok(Command::Serve(options)) = Command::parse(line) else { panic!() };
     /// assert_eq!(options.counter.interval.as_millis(), 250);
-    /// assert_eq!(options.counter.last, Some(3));
+    /// assert_eq!(options.counter.count, Some(3));
     /// ```
     ///
     /// # Errors
     ///
     /// One line that says what is wrong and what would be right.
-    pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, String> {
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
         let mut options = Options::default();
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
-            let (flag, mut given) = match word.split_once('=') {
-                Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.to_string())),
-                _ => (word.as_str(), None),
+            let word = word.to_string_lossy();
+            let (flag, given) = match word.split_once('=') {
+                Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.into())),
+                _ => (&*word, None),
             };
-            let mut value = |kind: &str| {
-                let value = given.take().or_else(|| words.next());
-                value.ok_or(format!("{flag} needs {kind}"))
+            let mut value = Value {
+                flag,
+                given,
+                words: &mut words,
             };
+            let counter = &mut options.counter;
             match flag {
-                "--listen" => options.listen = address(flag, value("ADDRESS:PORT")?)?,
-                "--interval" => {
-                    options.counter.interval = duration(flag, &value("a DURATION, such as 1s")?)?;
-                }
-                "--retry" => {
-                    options.counter.retry = duration(flag, &value("a DURATION, such as 10s")?)?;
-                }
-                "--count" => options.counter.last = Some(number(flag, &value("a number")?)?),
-                "--www" => options.www = Some(value("a directory")?.into()),
-                "--allow-origin" => {
-                    options.counter.allow_origin = Some(origin(flag, value("an origin")?)?);
-                }
-                "--max-connections" => {
-                    options.max_connections = number(flag, &value("a number")?)?;
-                }
+                "--listen" => options.listen = value.parse(ADDRESS, address)?,
+                "--interval" => counter.interval = value.parse(DURATION, duration)?,
+                "--retry" => counter.retry = value.parse(DURATION, duration)?,
+                "--count" => counter.count = Some(value.parse(NUMBER, number)?),
+                "--www" => options.www = Some(value.take(DIRECTORY)?.into()),
+                "--allow-origin" => counter.allow_origin = Some(value.parse(ORIGIN, origin)?),
+                "--max-connections" => options.max_connections = value.parse(NUMBER, number)?,
                 "-q" | "--quiet" => options.quiet = true,
                 "-h" | "--help" => return Ok(Command::Help),
                 "-V" | "--version" => return Ok(Command::Version),
                 _ => return Err(format!("there is no option {word}: --help lists them")),
             }
-            if let Some(given) = given {
-                return Err(format!("{flag} takes no value, not even {given:?}"));
+            if let Some(given) = value.given {
+                return Err(format!("{flag} needs no value, not even {given:?}"));
             }
         }
         Ok(Command::Serve(options))
     }
 }
 
-/// `HOST:PORT`; whether there is such a host shows when it is listened on.
-fn address(flag: &str, value: String) -> Result<String, String> {
-    match value.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(value),
-        _ => Err(format!(
-            "{flag} takes ADDRESS:PORT, such as 127.0.0.1:3000, not {value:?}"
-        )),
+/// The value of an option: what follows an equals sign, or the next word.
+struct Value<'a, W> {
+    flag: &'a str,
+    given: Option<OsString>,
+    words: &'a mut W,
+}
+
+impl<W: Iterator<Item = OsString>> Value<'_, W> {
+    /// The value as it is: a path need not be UTF-8.
+    fn take(&mut self, needs: &str) -> Result<OsString, String> {
+        let value = self.given.take().or_else(|| self.words.next());
+        value.ok_or(format!("{} needs {needs}", self.flag))
     }
+
+    fn parse<T>(&mut self, needs: &str, parse: fn(&str) -> Option<T>) -> Result<T, String> {
+        let value = self.take(needs)?;
+        let parsed = value.to_str().and_then(parse);
+        parsed.ok_or(format!("{} needs {needs}, not {value:?}", self.flag))
+    }
+}
+
+/// `HOST:PORT`. Whether there is such a host shows when the server listens.
+fn address(value: &str) -> Option<String> {
+    let (host, port) = value.rsplit_once(':')?;
+    let is_address = !host.is_empty() && port.parse::<u16>().is_ok();
+    is_address.then(|| value.into())
 }
 
 /// A whole number from 1.
-fn number<N: TryFrom<u64>>(flag: &str, value: &str) -> Result<N, String> {
+fn number<N: TryFrom<u64>>(value: &str) -> Option<N> {
     let number = decimal(value.as_bytes()).filter(|&number| number > 0);
-    let number = number.and_then(|number| N::try_from(number).ok());
-    number.ok_or(format!("{flag} takes a whole number from 1, not {value:?}"))
+    number?.try_into().ok()
 }
 
-/// A number with or without a fraction, and a unit: whole milliseconds, and at most 49 days.
-fn duration(flag: &str, value: &str) -> Result<Duration, String> {
-    let unit = value
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(value.len());
+/// A number with or without a fraction, and a unit.
+fn duration(value: &str) -> Option<Duration> {
+    let unit = value.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = value.split_at(unit);
-    let milliseconds = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
+    let unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
     };
-    milliseconds
-        .and_then(|unit| scaled(number, unit))
-        .map(|milliseconds| Duration::from_millis(milliseconds.into()))
-        .ok_or(format!(
-            "{flag} takes a DURATION of whole milliseconds and at most 49 days, such as 250ms, 1.5s \
-             or 2m, not {value:?}"
-        ))
-}
-
-/// A decimal number times `unit`, where that is a whole number.
-fn scaled(number: &str, unit: u64) -> Option<u32> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if whole.is_empty() || fraction.is_empty() {
+        return None;
+    }
     let digits: u64 = format!("{whole}{fraction}").parse().ok()?;
-    let divisor = 10u64.checked_pow(fraction.len().try_into().ok()?)?;
+    let divisor = 10_u64.checked_pow(fraction.len().try_into().ok()?)?;
     let product = digits.checked_mul(unit)?;
-    let is_number = !whole.is_empty() && !fraction.is_empty() && product % divisor == 0;
-    is_number.then_some(product / divisor)?.try_into().ok()
+    let milliseconds = u32::try_from(product / divisor).ok()?;
+    (product % divisor == 0).then_some(Duration::from_millis(milliseconds.into()))
 }
 
-/// What can stand in a field value and is no list: `*`, `null`, or `http://localhost:8080`.
-fn origin(flag: &str, value: String) -> Result<String, String> {
-    let is_visible = value
-        .bytes()
-        .all(|octet| octet.is_ascii_graphic() && octet != b',');
-    if is_visible && (["*", "null"].contains(&&*value) || value.contains("://")) {
-        Ok(value)
-    } else {
-        Err(format!(
-            "{flag} takes an origin, such as http://localhost:8080 or *, not {value:?}"
-        ))
-    }
+/// `*`, `null`, or an origin as browsers send it: `scheme "://" host [ ":" port ]` in lower case, with
+/// nothing after it (Fetch, `Access-Control-Allow-Origin`; HTML, serialization of an origin).
+fn origin(value: &str) -> Option<String> {
+    let is_host = |host: &str| {
+        let is_allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9') || "-._[:]".contains(c);
+        !host.is_empty() && host.chars().all(is_allowed)
+    };
+    let is_origin = match value.split_once("://") {
+        None => value == "*" || value == "null",
+        Some((scheme, rest)) => {
+            let (host, port) = match rest.rsplit_once(':') {
+                Some((host, port)) if !port.contains(']') => (host, port),
+                _ => (rest, "1"),
+            };
+            let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase());
+            is_scheme && is_host(host) && port.parse::<u16>().is_ok()
+        }
+    };
+    is_origin.then(|| value.into())
 }

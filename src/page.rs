@@ -1,106 +1,111 @@
-//! The page: one HTML document, the answer on every path but `/events`.
+//! The page: one HTML document, the response on every path but `/events`.
 //!
-//! An answer with the page is the same for every client, but for its `Date`, which changes once a
-//! second. So it is made once a second, head and content in a row, and all connections send the
-//! same octets, in a plain write each. Head and content as two slices of a vectored write would
-//! need no copy at all; but the system does more for such a write, and that costs each request
-//! more than the copy costs the second.
+//! The response with the page is the same for every client, but for its `Date`, which changes once
+//! a second. Load tests ask for nothing else, so it is made once a second, head and content in a
+//! row, and all connections send these bytes.
 
-use crate::response::{Persistence, Response, Status, imf_fixdate};
+use crate::response::{Persistence, Response, Status};
 use std::borrow::Cow;
-use std::io;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The longest content that stands in a row with its head, in octets. Beside the sending of a
-/// longer one nothing counts, and copies of it would take memory.
-const JOINED: usize = 64 * 1024;
+/// The longest page that is served, in bytes.
+const PAGE_LIMIT: u64 = 1 << 30;
+
+/// The longest page that is copied behind its head, in bytes.
+const SHORT: usize = 64 * 1024;
 
 /// An HTML document in UTF-8, ready to be sent.
 #[derive(Debug)]
 pub struct Page {
     content: Cow<'static, [u8]>,
-    /// The newest answer for each [`Persistence`].
-    newest: Mutex<[Option<Arc<PageAnswer>>; 3]>,
+    /// The newest response for each [`Persistence`].
+    newest: Mutex<[Option<Arc<PageResponse>>; 3]>,
 }
 
-/// The answer to GET in a certain second.
+/// The whole response to a GET in a certain second.
 #[derive(Debug)]
-pub struct PageAnswer {
-    second: u64,
-    /// What it says of the connection.
+pub struct PageResponse {
+    /// The time that its `Date` says, in seconds since 1970.
+    pub second: u64,
+    /// What its head says about the connection.
     pub persistence: Persistence,
-    /// The head, and the content unless it is long. [`Page::rest`] follows.
-    pub octets: Vec<u8>,
+    /// Head and content.
+    pub bytes: Vec<u8>,
 }
 
 impl Page {
-    /// `www/index.html` as it was when the program was built: so the program runs from any
-    /// directory.
-    pub const fn built_in() -> Page {
+    /// `www/index.html` as it was when the program was built, so the program runs anywhere.
+    pub fn built_in() -> Page {
         Page::new(Cow::Borrowed(include_bytes!("../www/index.html")))
     }
 
-    /// `index.html` of a directory, read now and never again.
+    /// `index.html` in a directory, read now and never again.
     ///
     /// # Errors
     ///
-    /// The error of reading the file.
+    /// The system's error, or one that says that the page is no regular file or is over 1 GiB.
     pub fn from_directory(directory: &Path) -> io::Result<Page> {
-        let content = std::fs::read(directory.join("index.html"))?;
-        Ok(Page::new(Cow::Owned(content)))
+        let path = directory.join("index.html");
+        let metadata = fs::metadata(&path)?;
+        // Reading a device could last forever.
+        if !metadata.is_file() {
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "it is no regular file",
+            ));
+        }
+        if metadata.len() > PAGE_LIMIT {
+            return Err(io::Error::new(ErrorKind::FileTooLarge, "it is over 1 GiB"));
+        }
+        Ok(Page::new(Cow::Owned(fs::read(path)?)))
     }
 
-    const fn new(content: Cow<'static, [u8]>) -> Page {
+    fn new(content: Cow<'static, [u8]>) -> Page {
         Page {
             content,
-            newest: Mutex::new([None, None, None]),
+            newest: Mutex::default(),
         }
     }
 
-    /// The page as the answer to GET.
+    /// The page as a response.
     pub fn response(&self) -> Response<'_> {
         Response {
             status: Status::OK,
-            fields: [Some(("Content-Type", "text/html; charset=utf-8")), None],
+            fields: vec![("Content-Type", "text/html; charset=utf-8")],
             content: Some(Cow::Borrowed(&self.content)),
         }
     }
 
-    /// The answer to GET in a second, which is counted since 1970: made now, if no client has
-    /// asked for it before.
-    pub fn answer(&self, second: u64, persistence: Persistence) -> Arc<PageAnswer> {
+    /// The whole response of this second, counted since 1970, made now if no client has asked for it
+    /// before. `None` if the page is long: copies of it would take memory, and save nothing that
+    /// could be noticed beside sending it.
+    pub fn whole_response(
+        &self,
+        second: u64,
+        persistence: Persistence,
+    ) -> Option<Arc<PageResponse>> {
+        if self.content.len() > SHORT {
+            return None;
+        }
         // A thread that panicked with the lock left no half-done change.
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = &mut newest[persistence as usize];
-        if let Some(answer) = newest
-            && answer.second == second
+        if !newest
+            .as_ref()
+            .is_some_and(|newest| newest.second == second)
         {
-            return Arc::clone(answer);
+            let mut bytes = Vec::new();
+            self.response().write_head(second, persistence, &mut bytes);
+            bytes.extend_from_slice(&self.content);
+            *newest = Some(Arc::new(PageResponse {
+                second,
+                persistence,
+                bytes,
+            }));
         }
-        let mut octets = Vec::new();
-        self.response()
-            .write_head(&imf_fixdate(second), persistence, &mut octets);
-        octets.extend_from_slice(&self.content[..self.joined()]);
-        let answer = Arc::new(PageAnswer {
-            second,
-            persistence,
-            octets,
-        });
-        *newest = Some(Arc::clone(&answer));
-        answer
-    }
-
-    /// What follows [`PageAnswer::octets`].
-    pub fn rest(&self) -> &[u8] {
-        &self.content[self.joined()..]
-    }
-
-    fn joined(&self) -> usize {
-        if self.content.len() <= JOINED {
-            self.content.len()
-        } else {
-            0
-        }
+        newest.clone()
     }
 }

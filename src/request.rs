@@ -1,4 +1,4 @@
-//! The head of an HTTP/1.1 request: octets in, a [`Request`] out.
+//! The head of an HTTP/1.1 request: bytes in, a [`Request`] out.
 //!
 //! A head is made of these lines ([RFC 9112 2.1]):
 //!
@@ -9,38 +9,35 @@
 //! CR LF                             the empty line
 //! ```
 //!
-//! A head arrives in pieces of any size. [`RequestParser`] reads the octets that are there and
-//! remembers where it stopped: so the answer is the same however the octets are cut, and a head
-//! that grows is never read again from its start. It refuses an octet that no valid head can have
-//! at that place as soon as it comes, and a line that means nothing valid at its end. "Not
-//! complete yet" is no error.
+//! [`parse`] has no state. It reads the bytes that have come so far from the first to the last, one
+//! small function for each element of the grammar, and starts over when more have come. So its
+//! result can't depend on how the bytes were cut, and [`HEAD_LIMIT`] bounds what starting over costs.
+//! It refuses a byte that no valid head can have at that place as soon as the byte comes, and an
+//! element that means nothing valid at its end.
 //!
-//! Where a standard leaves a choice, this parser is strict: what two parties could read in two
-//! ways is refused, not repaired.
+//! Where a standard leaves a choice, this parser is strict: what two programs could read in two ways
+//! is refused, not repaired.
 //!
 //! [RFC 9112 2.1]: https://www.rfc-editor.org/rfc/rfc9112#section-2.1
 
 use crate::response::Status;
 use std::fmt;
-use std::ops::Range;
+use std::net::Ipv6Addr;
 
-/// The longest head that is taken, in octets; a longer one is answered 431 (RFC 9110 5.4,
-/// RFC 6585 5). Chromium's are about 600.
+/// The longest accepted head in bytes. A longer one is answered with 431 (RFC 9110 5.4, RFC 6585 5).
+/// Chromium sends about 600 bytes.
 pub const HEAD_LIMIT: usize = 16 * 1024;
 
-/// The most field lines that are taken; more are answered 431.
+/// The most field lines that are accepted. More are answered with 431.
 pub const FIELDS_LIMIT: usize = 100;
 
-/// The longest request target that is taken, in octets; a longer one is answered 414. The
-/// standard asks for 8000 at least (RFC 9112 3).
+/// The longest accepted request target in bytes. A longer one is answered with 414. The standard
+/// recommends at least 8000 for the whole request line (RFC 9112 3).
 pub const TARGET_LIMIT: usize = 8192;
 
-/// The longest method that is looked at, in octets: no registered one comes near. A longer one is
-/// answered 501 (RFC 9112 3).
+/// The longest method that is looked at, in bytes. No registered method comes near. A longer one is
+/// answered with 501 (RFC 9112 3).
 const METHOD_LIMIT: usize = 32;
-
-/// `HTTP/1.1` has as many octets as every other version (RFC 9112 2.3).
-const VERSION_LENGTH: usize = 8;
 
 /// The methods of RFC 9110 9.3 and RFC 5789.
 #[allow(missing_docs)]
@@ -59,8 +56,8 @@ pub enum Method {
     Unknown,
 }
 
-/// The versions of HTTP that this server tells apart (RFC 9110 2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The versions of HTTP that this server distinguishes (RFC 9110 2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0: the connection closes unless the client asks to keep it.
     Http10,
@@ -68,31 +65,33 @@ pub enum Version {
     Http11,
 }
 
-/// A request whose head is complete and valid. It borrows from the octets that were parsed.
+/// A request whose head is complete and valid. It borrows from the bytes that were parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request<'a> {
     /// The method.
     pub method: Method,
     /// The path of the request target, without its query: `/events` for `/events?x=1` and for
-    /// `http://localhost/events` alike. It is `*` or `host:port` for OPTIONS and CONNECT, which
-    /// have targets of that form.
+    /// `http://localhost/events`. For OPTIONS it may be `*`, for CONNECT it is `host:port`.
     pub path: &'a [u8],
     /// The version, which decides what a missing `Connection` field means.
     pub version: Version,
-    /// Whether the client wants the connection to persist after the answer (RFC 9112 9.3).
+    /// Whether the client wants the connection to persist after the response (RFC 9112 9.3).
     pub persistent: bool,
     /// Whether content follows the head (RFC 9112 6.3).
     pub has_content: bool,
-    /// The value of the `Last-Event-ID` field, where there is exactly one (HTML 9.2.4).
+    /// The value of the `Last-Event-ID` field, if there is exactly one (HTML 9.2.4).
     pub last_event_id: Option<&'a [u8]>,
-    /// The length of the head in octets, with the empty lines that came before it.
+    /// Whether it has the two fields of a CORS preflight, `Origin` and
+    /// `Access-Control-Request-Method` (Fetch, CORS-preflight fetch). Its method is OPTIONS then.
+    pub is_preflight: bool,
+    /// The length of the head in bytes, with the empty lines that came before it.
     pub head_length: usize,
 }
 
 /// Why a head is refused: the status that it deserves, and what would have been right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestError {
-    /// The status of the answer.
+    /// The status of the response.
     pub status: Status,
     /// One sentence for the person who wrote the request.
     pub reason: &'static str,
@@ -106,343 +105,431 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-fn bad(reason: &'static str) -> RequestError {
-    RequestError {
-        status: Status::BAD_REQUEST,
-        reason,
+/// Parses the head of a request, which begins at the first byte. Returns `None` while the head is
+/// not complete. What follows the head is left alone: it is content, or the next request.
+///
+/// ```
+/// use bare_sse::request::{self, Method};
+///
+/// let bytes = b"GET /events?from=docs HTTP/1.1\r\nHost: localhost\r\n\r\nGET";
+/// assert_eq!(request::parse(&bytes[..20])?, None); // not complete yet
+/// let request = request::parse(bytes)?.expect("a whole head");
+/// assert_eq!((request.method, request.path), (Method::Get, &b"/events"[..]));
+/// assert_eq!(&bytes[request.head_length..], b"GET"); // of the next request
+/// # Ok::<(), bare_sse::request::RequestError>(())
+/// ```
+///
+/// # Errors
+///
+/// A [`RequestError`] for a byte that can't stand where it stands, for an element with a wrong
+/// value, or for fields that contradict each other. Nobody knows then where the next request
+/// begins, so the connection must be closed after the response.
+pub fn parse(bytes: &[u8]) -> Result<Option<Request<'_>>, RequestError> {
+    let bytes = &bytes[..bytes.len().min(HEAD_LIMIT)];
+    match head(bytes) {
+        Ok(request) => Ok(Some(request)),
+        Err(Stop::Invalid(error)) => Err(error),
+        Err(Stop::Incomplete) if bytes.len() == HEAD_LIMIT => Err(LARGE_HEAD),
+        Err(Stop::Incomplete) => Ok(None),
     }
 }
 
-/// Takes a head as its octets arrive.
-///
-/// ```
-/// use bare_sse::request::{Method, RequestParser};
-///
-/// let octets = b"GET /events?from=docs HTTP/1.1\r\nHost: localhost\r\n\r\nGET";
-/// let mut parser = RequestParser::default();
-/// assert_eq!(parser.parse(&octets[..20])?, None); // not complete yet
-/// let request = parser.parse(octets)?.expect("a whole head");
-/// assert_eq!((request.method, request.path), (Method::Get, &b"/events"[..]));
-/// assert_eq!(&octets[request.head_length..], b"GET"); // of the next request
-/// # Ok::<(), bare_sse::request::RequestError>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct RequestParser {
-    /// How many octets have been looked at.
-    at: usize,
-    /// Where the element that is being read begins.
-    begin: usize,
-    expects: Expects,
-    method: Method,
-    path: Range<usize>,
-    version: Version,
-    name: Range<usize>,
-    fields: usize,
+/// Why parsing stops before the end of the head.
+enum Stop {
+    /// The bytes end before the head does.
+    Incomplete,
+    /// No bytes that may follow can make a valid head of these.
+    Invalid(RequestError),
+}
+
+impl From<RequestError> for Stop {
+    fn from(error: RequestError) -> Stop {
+        Stop::Invalid(error)
+    }
+}
+
+/// `HTTP-message = start-line CRLF *( field-line CRLF ) CRLF` and the content (RFC 9112 2.1).
+fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
+    let rest = &mut &*bytes;
+    // Empty lines before a request are ignored (RFC 9112 2.2).
+    while let [b'\r', ..] = rest {
+        *rest = &rest[1..];
+        line_feed(rest)?;
+    }
+    let method = method(rest)?;
+    let path = request_target(rest, method)?;
+    let version = http_version(rest)?;
+    let mut fields = Fields::default();
+    while let Some(name) = field_name(rest)? {
+        fields.count += 1;
+        if fields.count > FIELDS_LIMIT {
+            return Err(LARGE_HEAD.into());
+        }
+        fields.add(name, field_value(rest)?)?;
+    }
+    fields.check_host_count(version)?;
+    Ok(Request {
+        method,
+        path,
+        version,
+        persistent: fields.persistent(version),
+        has_content: fields.has_content(version)?,
+        last_event_id: fields.last_event_id.filter(|_| fields.last_event_ids == 1),
+        is_preflight: fields.has_origin && fields.has_request_method,
+        head_length: bytes.len() - rest.len(),
+    })
+}
+
+/// Takes the first `length` bytes and the one after them, the delimiter.
+fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<(&'a [u8], u8), Stop> {
+    let (element, after) = rest.split_at(length);
+    let (&delimiter, after) = after.split_first().ok_or(Stop::Incomplete)?;
+    *rest = after;
+    Ok((element, delimiter))
+}
+
+/// Takes the LF after a CR. A bare CR must never count as a line end (RFC 9112 2.2).
+fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
+    match take(rest, 0)? {
+        (_, b'\n') => Ok(()),
+        _ => Err(bad("a CR is followed by LF")),
+    }
+}
+
+/// `method SP`, the beginning of the request line (RFC 9112 3). Methods are case-sensitive tokens
+/// (RFC 9110 9.1).
+fn method(rest: &mut &[u8]) -> Result<Method, Stop> {
+    let length = count(rest, is_token);
+    if length > METHOD_LIMIT {
+        return Err(LONG_METHOD.into());
+    }
+    Ok(match take(rest, length)? {
+        (_, b'\n') => return Err(BARE_LF.into()),
+        (b"GET", b' ') => Method::Get,
+        (b"HEAD", b' ') => Method::Head,
+        (b"POST", b' ') => Method::Post,
+        (b"PUT", b' ') => Method::Put,
+        (b"DELETE", b' ') => Method::Delete,
+        (b"CONNECT", b' ') => Method::Connect,
+        (b"OPTIONS", b' ') => Method::Options,
+        (b"TRACE", b' ') => Method::Trace,
+        (b"PATCH", b' ') => Method::Patch,
+        ([_, ..], b' ') => Method::Unknown,
+        _ => return Err(bad("a request begins with a method, a token, and a space")),
+    })
+}
+
+/// `request-target SP` (RFC 9112 3). Returns the path.
+fn request_target<'a>(rest: &mut &'a [u8], method: Method) -> Result<&'a [u8], Stop> {
+    let length = count(rest, is_target);
+    if length > TARGET_LIMIT {
+        return Err(LONG_TARGET.into());
+    }
+    match take(rest, length)? {
+        (target, b' ') => Ok(path(method, target)?),
+        (_, b'\n') => Err(BARE_LF.into()),
+        (_, b'\r') => Err(MALFORMED_VERSION.into()),
+        _ => Err(bad(
+            "a request target has visible ASCII bytes only, and no #",
+        )),
+    }
+}
+
+/// The path in a request target of any of the four forms (RFC 9112 3.2).
+fn path(method: Method, target: &[u8]) -> Result<&[u8], Stop> {
+    let without_query = &target[..count(target, |byte| byte != b'?')];
+    match (method, target) {
+        (_, b"") => Err(bad("one space stands on each side of the request target")),
+        // Nobody knows what an unknown method has for a target.
+        (Method::Unknown, _) => Ok(target),
+        // asterisk-form
+        (Method::Options, b"*") => Ok(target),
+        // authority-form
+        (Method::Connect, _) => check_host(target).map(|()| target),
+        // origin-form
+        (_, [b'/', ..]) => Ok(without_query),
+        // absolute-form. Schemes are case-insensitive (RFC 9110 4.2.3). An https target must be
+        // refused on a connection without TLS (RFC 9110 7.4), and one without a host too (4.2.1).
+        _ => match without_query.split_at_checked("http://".len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"http://") => {
+                let (authority, path) = rest.split_at(count(rest, |byte| byte != b'/'));
+                if matches!(authority, [] | [b':', ..]) {
+                    return Err(bad("an absolute request target names a host"));
+                }
+                check_host(authority).map(|()| path)
+            }
+            _ => Err(bad("a request target begins with / or with http://")),
+        },
+    }
+}
+
+/// `HTTP-version CR LF`, with `HTTP-version = "HTTP/" DIGIT "." DIGIT`, case-sensitive (RFC 9112
+/// 2.3). A minor version above 1 is treated as 1 (RFC 9110 2.5).
+fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
+    let length = count(rest, |byte| byte.is_ascii_graphic());
+    if length > "HTTP/1.1".len() {
+        return Err(MALFORMED_VERSION.into());
+    }
+    let version = match take(rest, length)? {
+        (_, b'\n') => return Err(BARE_LF.into()),
+        (b"HTTP/1.0", b'\r') => Version::Http10,
+        ([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'], b'\r') => Version::Http11,
+        ([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'], b'\r') => {
+            return Err(OTHER_VERSION.into());
+        }
+        _ => return Err(MALFORMED_VERSION.into()),
+    };
+    line_feed(rest)?;
+    Ok(version)
+}
+
+/// `field-name ":"`, or the empty line, for which it returns `None` (RFC 9112 5).
+fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
+    let length = count(rest, is_token);
+    match take(rest, length)? {
+        (b"", b'\r') => line_feed(rest).map(|()| None),
+        (b"", b':') => Err(bad("a field line begins with the field's name")),
+        (name, b':') => Ok(Some(name)),
+        (_, b'\n') => Err(BARE_LF.into()),
+        // A server must refuse obs-fold, or unfold it (RFC 9112 5.2).
+        (b"", b' ' | b'\t') => Err(bad("a field line begins with its name: no folded lines")),
+        // A server must refuse whitespace between name and colon (RFC 9112 5.1).
+        (_, b' ' | b'\t') => Err(bad("no space before the colon of a field line")),
+        _ => Err(bad("a field name is a token, and a colon follows it")),
+    }
+}
+
+/// `OWS field-value OWS CR LF` (RFC 9112 5). Returns the value without the optional whitespace.
+fn field_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
+    let length = count(rest, is_value);
+    match take(rest, length)? {
+        (value, b'\r') => line_feed(rest).map(|()| value.trim_ascii()),
+        (_, b'\n') => Err(BARE_LF.into()),
+        _ => Err(bad("a field value has no control bytes")),
+    }
+}
+
+/// What the field lines say, as far as this server needs to know.
+#[derive(Default)]
+struct Fields<'a> {
+    count: usize,
     hosts: usize,
     close: bool,
     keep_alive: bool,
     content_length: Option<u64>,
+    has_transfer_encoding: bool,
     transfer_codings: usize,
-    chunked: bool,
+    final_coding_is_chunked: bool,
     last_event_ids: usize,
-    last_event_id: Range<usize>,
+    last_event_id: Option<&'a [u8]>,
+    has_origin: bool,
+    has_request_method: bool,
 }
 
-/// The element of the head that the next octet belongs to, or ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expects {
-    Method,
-    Target,
-    Version,
-    FieldName,
-    FieldValue,
-}
-
-/// Why the head can't be read further: an error, or `None` where no octets are left.
-type Stop = Option<RequestError>;
-
-impl Default for RequestParser {
-    fn default() -> Self {
-        RequestParser {
-            at: 0,
-            begin: 0,
-            expects: Expects::Method,
-            method: Method::Unknown,
-            path: 0..0,
-            version: Version::Http11,
-            name: 0..0,
-            fields: 0,
-            hosts: 0,
-            close: false,
-            keep_alive: false,
-            content_length: None,
-            transfer_codings: 0,
-            chunked: false,
-            last_event_ids: 0,
-            last_event_id: 0..0,
-        }
-    }
-}
-
-impl RequestParser {
-    /// Looks at the octets of `octets` that are new since the last call. They must begin where
-    /// they began then: at the first octet after the head before.
-    ///
-    /// Gives the request when its head is complete, and is then ready for the next one; gives
-    /// `None` while the head is not complete.
-    ///
-    /// # Errors
-    ///
-    /// A [`RequestError`] for an octet that can't stand where it stands, for a line with a wrong
-    /// value, or for lines that contradict each other. Where the next request begins is then
-    /// unknown, so the connection must be closed after the answer.
-    ///
-    /// # Panics
-    ///
-    /// When `octets` is shorter than at the last call.
-    pub fn parse<'a>(&mut self, octets: &'a [u8]) -> Result<Option<Request<'a>>, RequestError> {
-        let octets = &octets[..octets.len().min(HEAD_LIMIT)];
-        match self.read_head(octets) {
-            Ok(()) => self.complete(octets).map(Some),
-            Err(Some(error)) => Err(error),
-            Err(None) if octets.len() == HEAD_LIMIT => Err(TOO_LARGE),
-            Err(None) => Ok(None),
-        }
-    }
-
-    /// Reads from where the octets ended last to the end of the head.
-    fn read_head(&mut self, octets: &[u8]) -> Result<(), Stop> {
-        while self.expects == Expects::Method {
-            let length = run(&octets[self.at..], is_token);
-            match self.element(octets, length, METHOD_LIMIT, LONG_METHOD)? {
-                (name, b' ') => {
-                    self.method = method(name)?;
-                    self.expect(Expects::Target);
-                }
-                // Empty lines before a request are ignored (RFC 9112 2.2).
-                (b"", b'\r') => self.end_line(octets, Expects::Method)?,
-                (name, other) => return Err(Some(self.misplaced(other, name))),
-            }
-        }
-        if self.expects == Expects::Target {
-            let length = run(&octets[self.at..], is_target);
-            let (target, delimiter) = self.element(octets, length, TARGET_LIMIT, LONG_TARGET)?;
-            if delimiter != b' ' {
-                return Err(Some(self.misplaced(delimiter, target)));
-            }
-            let path = target_path(self.method, target)?;
-            self.path = self.begin + path.start..self.begin + path.end;
-            self.expect(Expects::Version);
-        }
-        if self.expects == Expects::Version {
-            let length = run(&octets[self.at..], |octet| octet.is_ascii_graphic());
-            let (text, delimiter) =
-                self.element(octets, length, VERSION_LENGTH, MALFORMED_VERSION)?;
-            if delimiter != b'\r' {
-                return Err(Some(self.misplaced(delimiter, text)));
-            }
-            self.version = version(text)?;
-            self.end_line(octets, Expects::FieldName)?;
-        }
-        loop {
-            if self.expects == Expects::FieldName {
-                let length = run(&octets[self.at..], is_token);
-                match self.element(octets, length, HEAD_LIMIT, TOO_LARGE)? {
-                    (b"", b'\r') => return self.end_line(octets, Expects::Method),
-                    (_, b':') => {
-                        self.field_name()?;
-                        self.expect(Expects::FieldValue);
-                    }
-                    (name, other) => return Err(Some(self.misplaced(other, name))),
-                }
-            }
-            let length = field_value_run(&octets[self.at..]);
-            let (element, delimiter) = self.element(octets, length, HEAD_LIMIT, TOO_LARGE)?;
-            if delimiter != b'\r' {
-                return Err(Some(self.misplaced(delimiter, element)));
-            }
-            let value = self.begin..self.at;
-            self.end_line(octets, Expects::FieldName)?;
-            self.field_line(octets, value)?;
-        }
-    }
-
-    /// Moves on by `length`, to the end of the element that is being read. Gives the element and
-    /// the octet behind it.
-    fn element<'a>(
-        &mut self,
-        octets: &'a [u8],
-        length: usize,
-        limit: usize,
-        too_long: RequestError,
-    ) -> Result<(&'a [u8], u8), Stop> {
-        self.at += length;
-        let element = &octets[self.begin..self.at];
-        if element.len() > limit {
-            return Err(Some(too_long));
-        }
-        Ok((element, *octets.get(self.at).ok_or(None)?))
-    }
-
-    /// Moves over the delimiter, to the next element.
-    fn expect(&mut self, next: Expects) {
-        self.at += 1;
-        self.begin = self.at;
-        self.expects = next;
-    }
-
-    /// Moves over CR LF, to the next element. Stays before the CR while there is nothing behind it.
-    fn end_line(&mut self, octets: &[u8], next: Expects) -> Result<(), Stop> {
-        match octets.get(self.at + 1) {
-            Some(b'\n') => {
-                self.at += 1;
-                self.expect(next);
-                Ok(())
-            }
-            // A bare CR must never be taken for a line end (RFC 9112 2.2).
-            Some(_) => Err(Some(bad("a CR is followed by LF"))),
-            None => Err(None),
-        }
-    }
-
-    /// Whether a head has begun and is not complete: empty lines do not begin one.
-    pub fn has_begun(&self) -> bool {
-        self.expects != Expects::Method || self.begin < self.at
-    }
-
-    /// Whether the method of the head that is being read, or was refused, is HEAD: then its answer
-    /// has no content (RFC 9110 9.3.2).
-    pub fn is_head(&self) -> bool {
-        self.method == Method::Head
-    }
-
-    /// `field-line = field-name ":" OWS field-value OWS` up to the colon (RFC 9112 5).
-    fn field_name(&mut self) -> Result<(), RequestError> {
-        self.name = self.begin..self.at;
-        self.fields += 1;
-        if self.name.is_empty() {
-            Err(bad("a field line begins with the field's name"))
-        } else if self.fields > FIELDS_LIMIT {
-            Err(TOO_LARGE)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Takes what this server needs to know from a complete field line. Names are compared
-    /// without regard to case (RFC 9110 5.1), and so are the options of Connection, of all its
-    /// lines (RFC 9110 7.6.1). Content-Length may be repeated, but not differ (RFC 9112 6.3).
-    fn field_line(&mut self, octets: &[u8], value: Range<usize>) -> Result<(), RequestError> {
-        let name = &octets[self.name.clone()];
-        let value = trim(octets, value);
+impl<'a> Fields<'a> {
+    /// Adds a field line. Names are case-insensitive (RFC 9110 5.1).
+    fn add(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Stop> {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("host") {
             self.hosts += 1;
-            check_host(&octets[value])?;
+            check_host(value)?;
         } else if is("connection") {
-            for option in list(&octets[value]) {
+            // A list over all lines of this name, of case-insensitive options (RFC 9110 7.6.1).
+            for option in list(value) {
                 self.close |= option.eq_ignore_ascii_case(b"close");
                 self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
             }
         } else if is("content-length") {
-            let length = decimal(&octets[value])
-                .ok_or(bad("Content-Length is one decimal number below 2^64"))?;
-            if self.content_length.is_some_and(|other| other != length) {
-                return Err(bad("two Content-Length fields differ"));
-            }
-            self.content_length = Some(length);
+            self.add_content_length(value)?;
         } else if is("transfer-encoding") {
-            for coding in list(&octets[value]) {
+            self.has_transfer_encoding = true;
+            for coding in list(value) {
                 self.transfer_codings += 1;
-                self.chunked = coding.eq_ignore_ascii_case(b"chunked");
+                self.final_coding_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
             }
-            // A field without a coding still says that a coding was meant.
-            self.transfer_codings = self.transfer_codings.max(1);
         } else if is("last-event-id") {
             self.last_event_ids += 1;
-            self.last_event_id = value;
+            self.last_event_id = Some(value);
+        } else if is("origin") {
+            self.has_origin = true;
+        } else if is("access-control-request-method") {
+            self.has_request_method = true;
         }
         Ok(())
     }
 
-    /// Why `found` can't stand behind the octets of `element`.
-    #[cold]
-    fn misplaced(&self, found: u8, element: &[u8]) -> RequestError {
-        match (self.expects, found) {
-            // A lone LF may be taken for a line end (RFC 9112 2.2); it is refused here, because
-            // parties that disagree about where lines end disagree about where requests end.
-            (_, b'\n') => bad("lines end in CR LF, not in LF alone"),
-            (Expects::Method, _) => bad("a request begins with a method, a token, and a space"),
-            (Expects::Target, b'\r') => MALFORMED_VERSION,
-            (Expects::Target, _) => bad("a request target has visible ASCII octets only, and no #"),
-            (Expects::Version, _) => MALFORMED_VERSION,
-            // RFC 9112 5.2: a server must refuse obs-fold, or unfold it.
-            (Expects::FieldName, b' ' | b'\t') if element.is_empty() => {
-                bad("a field line begins with its name: folded lines are not taken")
-            }
-            // RFC 9112 5.1: a server must refuse whitespace between name and colon.
-            (Expects::FieldName, b' ' | b'\t') => bad("no space before the colon of a field line"),
-            (Expects::FieldName, _) => bad("a field name is a token, and a colon follows it"),
-            (Expects::FieldValue, _) => bad("a field value has no control octets"),
-        }
-    }
-
-    /// The rules that need the whole head: Host, and how the content is framed.
-    fn complete<'a>(&mut self, octets: &'a [u8]) -> Result<Request<'a>, RequestError> {
-        self.check_hosts()?;
-        let has_content = self.has_content()?;
-        let request = Request {
-            method: self.method,
-            path: &octets[self.path.clone()],
-            version: self.version,
-            persistent: match self.version {
-                Version::Http10 => self.keep_alive && !self.close,
-                Version::Http11 => !self.close,
-            },
-            has_content,
-            last_event_id: (self.last_event_ids == 1).then(|| &octets[self.last_event_id.clone()]),
-            head_length: self.at,
+    /// One number, which may be repeated and must not differ (RFC 9110 8.6, RFC 9112 6.3).
+    fn add_content_length(&mut self, value: &[u8]) -> Result<(), Stop> {
+        let Some(length) = decimal(value) else {
+            return Err(bad("Content-Length is one decimal number below 2^64"));
         };
-        *self = RequestParser::default();
-        Ok(request)
+        if self.content_length.is_some_and(|other| other != length) {
+            return Err(bad("two Content-Length fields differ"));
+        }
+        self.content_length = Some(length);
+        Ok(())
     }
 
-    /// Exactly one Host in HTTP/1.1; HTTP/1.0 may leave it out (RFC 9112 3.2).
-    fn check_hosts(&self) -> Result<(), RequestError> {
-        match (self.hosts, self.version) {
+    /// Exactly one Host in HTTP/1.1. HTTP/1.0 may leave it out (RFC 9112 3.2).
+    fn check_host_count(&self, version: Version) -> Result<(), Stop> {
+        match (self.hosts, version) {
             (1, _) | (0, Version::Http10) => Ok(()),
             (0, Version::Http11) => Err(bad("an HTTP/1.1 request has a Host field")),
             _ => Err(bad("a request has one Host field")),
         }
     }
 
-    /// Whether content follows, by Content-Length or Transfer-Encoding. A request with both is
-    /// how one request is smuggled inside another, so it is refused (RFC 9112 6.1 and 6.3).
-    fn has_content(&self) -> Result<bool, RequestError> {
-        if self.transfer_codings == 0 {
-            return Ok(self.content_length.is_some_and(|length| length > 0));
-        }
-        if self.content_length.is_some() {
-            return Err(bad(
+    /// HTTP/1.1 persists unless the client says close, HTTP/1.0 closes unless it says keep-alive
+    /// (RFC 9112 9.3).
+    fn persistent(&self, version: Version) -> bool {
+        !self.close && (version == Version::Http11 || self.keep_alive)
+    }
+
+    /// Whether content follows, by Content-Length or Transfer-Encoding. A request with both is how
+    /// one request is smuggled inside another, so it is refused (RFC 9112 6.1 and 6.3).
+    fn has_content(&self, version: Version) -> Result<bool, Stop> {
+        if !self.has_transfer_encoding {
+            Ok(self.content_length.is_some_and(|length| length > 0))
+        } else if self.content_length.is_some() {
+            Err(bad(
                 "Content-Length and Transfer-Encoding exclude each other",
-            ));
+            ))
+        } else if version == Version::Http10 {
+            Err(bad("HTTP/1.0 has no Transfer-Encoding"))
+        } else if !self.final_coding_is_chunked {
+            Err(bad("the final transfer coding of a request is chunked"))
+        } else if self.transfer_codings > 1 {
+            Err(OTHER_CODING.into())
+        } else {
+            Ok(true)
         }
-        if self.version == Version::Http10 {
-            return Err(bad("HTTP/1.0 has no Transfer-Encoding"));
-        }
-        if self.transfer_codings > 1 || !self.chunked {
-            return Err(RequestError {
-                status: Status::NOT_IMPLEMENTED,
-                reason: "the only transfer coding known here is chunked",
-            });
-        }
-        Ok(true)
     }
 }
 
-const TOO_LARGE: RequestError = RequestError {
-    status: Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    reason: "a head may have 16384 octets and 100 field lines here",
+/// `uri-host [ ":" port ]`, the value of Host, which may be empty (RFC 9110 7.2).
+fn check_host(value: &[u8]) -> Result<(), Stop> {
+    let host = match value {
+        [b'[', rest @ ..] => {
+            let literal = count(rest, |byte| byte != b']');
+            is_ip_literal(&rest[..literal]).then_some(literal + 2)
+        }
+        _ => {
+            let name = count(value, |byte| byte != b':');
+            is_registered_name(&value[..name]).then_some(name)
+        }
+    };
+    match host.and_then(|length| value.get(length..)) {
+        Some([]) => Ok(()),
+        Some([b':', port @ ..]) if port.iter().all(u8::is_ascii_digit) => Ok(()),
+        _ => Err(bad(
+            "Host is a host name or address and, after a colon, a port number",
+        )),
+    }
+}
+
+/// What stands in the brackets of an `IP-literal`: an IPv6 address, or
+/// `IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )` (RFC 3986 3.2.2).
+fn is_ip_literal(literal: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(literal) else {
+        return false;
+    };
+    match text
+        .strip_prefix(['v', 'V'])
+        .and_then(|rest| rest.split_once('.'))
+    {
+        None => text.parse::<Ipv6Addr>().is_ok(),
+        Some((version, address)) => {
+            let is_version = version.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_address = address.bytes().all(|byte| is_name(byte) || byte == b':');
+            is_version && is_address && !version.is_empty() && !address.is_empty()
+        }
+    }
+}
+
+/// `reg-name = *( unreserved / pct-encoded / sub-delims )` (RFC 3986 3.2.2). A comma is refused,
+/// although a name could have one: it would be two Host fields joined (RFC 9110 5.3).
+fn is_registered_name(mut name: &[u8]) -> bool {
+    loop {
+        name = match name {
+            [] => return true,
+            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+            [byte, rest @ ..] if is_name(*byte) => rest,
+            _ => return false,
+        }
+    }
+}
+
+/// The elements of a comma-separated list without the whitespace around them. Empty elements are
+/// ignored (RFC 9110 5.6.1.2).
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let elements = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    elements.filter(|element| !element.is_empty())
+}
+
+/// `1*DIGIT`, if its value fits (RFC 9110 8.6).
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    str::from_utf8(digits)
+        .ok()
+        .filter(|_| is_number)?
+        .parse()
+        .ok()
+}
+
+/// How many bytes at the front are of this class.
+fn count(bytes: &[u8], is_of_class: impl Fn(u8) -> bool) -> usize {
+    let end = bytes.iter().position(|&byte| !is_of_class(byte));
+    end.unwrap_or(bytes.len())
+}
+
+/// `tchar` (RFC 9110 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A byte of a request target: visible ASCII (RFC 9112 3.2), but no `#`, which begins a fragment and
+/// is never sent. Browsers send some bytes that RFC 3986 2 would have encoded.
+fn is_target(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'#'
+}
+
+/// `field-value`: visible bytes, SP, HTAB, and bytes from 0x80 (RFC 9110 5.5).
+fn is_value(byte: u8) -> bool {
+    !byte.is_ascii_control() || byte == b'\t'
+}
+
+/// `unreserved / sub-delims` (RFC 3986 2.2 and 2.3), without the comma.
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte)
+}
+
+fn bad(reason: &'static str) -> Stop {
+    Stop::Invalid(RequestError {
+        status: Status::BAD_REQUEST,
+        reason,
+    })
+}
+
+/// A lone LF may count as a line end (RFC 9112 2.2). It is refused here, because programs that
+/// disagree about where lines end disagree about where requests end.
+const BARE_LF: RequestError = RequestError {
+    status: Status::BAD_REQUEST,
+    reason: "lines end in CR LF, not in LF alone",
+};
+
+const MALFORMED_VERSION: RequestError = RequestError {
+    status: Status::BAD_REQUEST,
+    reason: "a request line ends in HTTP/1.1 CR LF",
+};
+
+const OTHER_VERSION: RequestError = RequestError {
+    status: Status::HTTP_VERSION_NOT_SUPPORTED,
+    reason: "this server speaks HTTP/1.1 and HTTP/1.0",
+};
+
+const OTHER_CODING: RequestError = RequestError {
+    status: Status::NOT_IMPLEMENTED,
+    reason: "this server knows no transfer coding but chunked",
 };
 
 const LONG_METHOD: RequestError = RequestError {
@@ -452,199 +539,10 @@ const LONG_METHOD: RequestError = RequestError {
 
 const LONG_TARGET: RequestError = RequestError {
     status: Status::URI_TOO_LONG,
-    reason: "a request target may have 8192 octets here",
+    reason: "a request target has at most 8192 bytes here",
 };
 
-const MALFORMED_VERSION: RequestError = RequestError {
-    status: Status::BAD_REQUEST,
-    reason: "a request line ends in HTTP/1.1 CR LF",
+const LARGE_HEAD: RequestError = RequestError {
+    status: Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    reason: "a head has at most 16384 bytes and 100 field lines here",
 };
-
-/// `method = token`, case-sensitive (RFC 9110 9.1).
-fn method(token: &[u8]) -> Result<Method, RequestError> {
-    Ok(match token {
-        b"" => return Err(bad("a request begins with a method, a token, and a space")),
-        b"GET" => Method::Get,
-        b"HEAD" => Method::Head,
-        b"POST" => Method::Post,
-        b"PUT" => Method::Put,
-        b"DELETE" => Method::Delete,
-        b"CONNECT" => Method::Connect,
-        b"OPTIONS" => Method::Options,
-        b"TRACE" => Method::Trace,
-        b"PATCH" => Method::Patch,
-        _ => Method::Unknown,
-    })
-}
-
-/// Where the path stands in a request target of any of the four forms (RFC 9112 3.2).
-fn target_path(method: Method, target: &[u8]) -> Result<Range<usize>, RequestError> {
-    let path_end = |begin: usize| {
-        let query = target[begin..].iter().position(|&octet| octet == b'?');
-        query.map_or(target.len(), |at| begin + at)
-    };
-    match (method, target) {
-        (_, b"") => Err(bad("one space stands on each side of the request target")),
-        // What forms an unknown method takes is unknown too.
-        (Method::Unknown, _) => Ok(0..target.len()),
-        (Method::Options, b"*") => Ok(0..1),
-        // authority-form
-        (Method::Connect, _) => check_host(target).map(|()| 0..target.len()),
-        // origin-form
-        (_, [b'/', ..]) => Ok(0..path_end(0)),
-        // absolute-form
-        _ => {
-            let authority = authority_begin(target)
-                .ok_or(bad("a request target begins with / or with http://"))?;
-            let length = run(&target[authority..], |octet| octet != b'/' && octet != b'?');
-            let path = authority + length;
-            if matches!(target[authority..path], [] | [b':', ..]) {
-                return Err(bad("an absolute request target names a host"));
-            }
-            check_host(&target[authority..path])?;
-            Ok(path..path_end(path))
-        }
-    }
-}
-
-/// Where the authority of an absolute `http` URI begins (RFC 9110 4.2.1); schemes are compared
-/// without regard to case. An `https` URI must be refused here (RFC 9110 7.4).
-fn authority_begin(target: &[u8]) -> Option<usize> {
-    const SCHEME: &[u8] = b"http://";
-    let begin = target.get(..SCHEME.len())?;
-    begin.eq_ignore_ascii_case(SCHEME).then_some(SCHEME.len())
-}
-
-/// `HTTP-version = "HTTP/" DIGIT "." DIGIT`, case-sensitive (RFC 9112 2.3). A minor version
-/// above 1 is treated as 1 (RFC 9110 2.5).
-fn version(text: &[u8]) -> Result<Version, RequestError> {
-    match text {
-        b"HTTP/1.0" => Ok(Version::Http10),
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => Ok(Version::Http11),
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(RequestError {
-            status: Status::HTTP_VERSION_NOT_SUPPORTED,
-            reason: "this server speaks HTTP/1.1 and HTTP/1.0",
-        }),
-        _ => Err(MALFORMED_VERSION),
-    }
-}
-
-/// `Host = uri-host [ ":" port ]`, which may be empty (RFC 9110 7.2, RFC 3986 3.2.2).
-///
-/// A comma is refused although a name could have one: it would be two Host fields joined.
-fn check_host(value: &[u8]) -> Result<(), RequestError> {
-    let host = match value {
-        // An IP literal, whose colons stand in brackets.
-        [b'[', rest @ ..] => {
-            let inside = run(rest, |octet| {
-                octet.is_ascii_hexdigit() || b":.v".contains(&octet)
-            });
-            match rest.get(inside) {
-                Some(b']') if inside > 0 => inside + 2,
-                _ => 0,
-            }
-        }
-        _ => run(value, is_host),
-    };
-    match &value[host..] {
-        [] => Ok(()),
-        [b':', port @ ..] if port.iter().all(u8::is_ascii_digit) => Ok(()),
-        _ => Err(bad(
-            "Host is a host name or address and, after a colon, a port number",
-        )),
-    }
-}
-
-/// The elements of a comma-separated list without the space around them; empty ones are ignored
-/// (RFC 9110 5.6.1.2).
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&octet| octet == b',')
-        .map(|element| &element[trim(element, 0..element.len())])
-        .filter(|element| !element.is_empty())
-}
-
-/// `1*DIGIT`, if its value fits (RFC 9110 8.6).
-///
-/// ```
-/// use bare_sse::request::decimal;
-/// assert_eq!(decimal(b"41"), Some(41));
-/// assert_eq!(decimal(b"+41"), None);
-/// assert_eq!(decimal(b""), None);
-/// ```
-pub fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |value, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    })
-}
-
-/// The range without the optional whitespace at its ends (RFC 9110 5.6.3).
-fn trim(octets: &[u8], mut range: Range<usize>) -> Range<usize> {
-    let is_space = |at: usize| matches!(octets[at], b' ' | b'\t');
-    while range.start < range.end && is_space(range.start) {
-        range.start += 1;
-    }
-    while range.start < range.end && is_space(range.end - 1) {
-        range.end -= 1;
-    }
-    range
-}
-
-/// How many octets at the front are of a class.
-fn run(octets: &[u8], class: impl Fn(u8) -> bool) -> usize {
-    octets
-        .iter()
-        .position(|&octet| !class(octet))
-        .unwrap_or(octets.len())
-}
-
-/// `field-value`: visible octets, SP, HTAB and octets from 0x80 (RFC 9110 5.5). Most of a head is
-/// made of these, so they are looked at in blocks, which the compiler turns into vector code.
-fn field_value_run(octets: &[u8]) -> usize {
-    let is_all_value = |block: &&[u8]| block.iter().fold(true, |all, &octet| all & is_value(octet));
-    let whole = octets.chunks_exact(16).take_while(is_all_value).count() * 16;
-    whole + run(&octets[whole..], is_value)
-}
-
-fn is_value(octet: u8) -> bool {
-    // `|` and `&` compute both sides, which needs no jump.
-    (octet == b'\t') | ((octet >= b' ') & (octet != 0x7f))
-}
-
-/// What a request target has of visible ASCII (RFC 9112 3.2, RFC 3986 2): `#` begins a fragment,
-/// which is never sent.
-fn is_target(octet: u8) -> bool {
-    octet.is_ascii_graphic() && octet != b'#'
-}
-
-/// `tchar` (RFC 9110 5.6.2).
-fn is_token(octet: u8) -> bool {
-    const TOKEN: [bool; 256] = letters_digits_and(b"!#$%&'*+-.^_`|~");
-    TOKEN[usize::from(octet)]
-}
-
-/// `reg-name` (RFC 3986 3.2.2), without the comma.
-fn is_host(octet: u8) -> bool {
-    const HOST: [bool; 256] = letters_digits_and(b"-._~%!$&'()*+;=");
-    HOST[usize::from(octet)]
-}
-
-/// The class of the ASCII letters, the digits and some more octets.
-const fn letters_digits_and(more: &[u8]) -> [bool; 256] {
-    let mut class = [false; 256];
-    let mut octet = 0;
-    while octet < class.len() {
-        class[octet] = (octet as u8).is_ascii_alphanumeric();
-        octet += 1;
-    }
-    let mut at = 0;
-    while at < more.len() {
-        class[more[at] as usize] = true;
-        at += 1;
-    }
-    class
-}

@@ -1,16 +1,15 @@
-//! The head of an HTTP/1.1 response: values in, octets out.
+//! The head of an HTTP/1.1 response: values in, bytes out.
 //!
 //! ```text
 //! HTTP/1.1 200 OK CR LF                          status line: version SP code SP reason phrase
-//! Date: Sun, 06 Nov 1994 08:49:37 GMT CR LF      when the answer was made
+//! Date: Sun, 06 Nov 1994 08:49:37 GMT CR LF      when the response was made
 //! Content-Type: text/html; charset=utf-8 CR LF   the fields of this response
-//! Content-Length: 1234 CR LF                     where the content ends
+//! Content-Length: 1234 CR LF                     how long the content is
 //! CR LF                                          the empty line; the content follows
 //! ```
 //!
-//! The content is not written here: whoever sends the response puts it right behind the head.
-//! The head of an event stream is not made here either: it stands in [`counter`](crate::counter),
-//! written out by hand.
+//! The head of the event stream is not made here: it is written out in
+//! [`counter`](crate::counter).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -40,53 +39,54 @@ impl fmt::Display for Status {
     }
 }
 
-/// What the answer says of the connection behind it (RFC 9112 9.3).
+/// What becomes of the connection after a response, as the `Connection` field says it (RFC 9112
+/// 9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persistence {
-    /// It persists, which goes without saying in HTTP/1.1.
+    /// It persists. HTTP/1.1 needs no field for that.
     Persistent,
-    /// It persists, which an HTTP/1.0 client must be told.
+    /// It persists, and an HTTP/1.0 client must be told.
     KeepAlive,
     /// It closes.
     Close,
 }
 
-/// A response: all that its head says, apart from `Date` and `Connection`, and its content.
+/// A response, apart from `Date` and `Connection`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response<'a> {
     /// The status.
     pub status: Status,
-    /// Names and values of the fields that are particular to this response, two at most.
-    pub fields: [Option<(&'static str, &'a str)>; 2],
-    /// The content; `None` for a status that has none, such as 204.
+    /// Names and values of the fields that are particular to this response.
+    pub fields: Vec<(&'static str, &'a str)>,
+    /// The content. `None` for a status that has no content, such as 204.
     pub content: Option<Cow<'a, [u8]>>,
 }
 
-impl<'a> Response<'a> {
-    /// An answer that is not what the client asked for: its content is a line of text that says
-    /// why (RFC 9110 15.5 and 15.6).
+impl Response<'_> {
+    /// A response that refuses a request: its content is a line of text that says why (RFC 9110 15.5
+    /// and 15.6).
     pub fn refusal(status: Status, reason: &str) -> Response<'static> {
-        let content = format!("{status}: {reason}\n");
         Response {
             status,
-            fields: [Some(("Content-Type", "text/plain")), None],
-            content: Some(Cow::Owned(content.into_bytes())),
+            fields: vec![("Content-Type", "text/plain")],
+            content: Some(format!("{status}: {reason}\n").into_bytes().into()),
         }
     }
 
-    /// Appends the head to `out`: status line, `Date`, the response's own fields,
-    /// `Content-Length` (RFC 9110 8.6), `Connection` where it is needed, and the empty line.
+    /// Appends the head to `out`: status line, `Date`, the response's own fields, `Content-Length`
+    /// (RFC 9110 8.6), `Connection` if it is needed, and the empty line. `second` is the time, in
+    /// seconds since 1970-01-01 00:00:00 UTC.
     ///
     /// ```
-    /// use bare_sse::response::{Persistence, Response, Status, imf_fixdate};
+    /// use bare_sse::response::{Persistence, Response, Status};
     ///
     /// let response = Response {
     ///     status: Status::OK,
-    ///     fields: [Some(("Content-Type", "text/plain")), None],
+    ///     fields: vec![("Content-Type", "text/plain")],
     ///     content: Some(b"hi\n".into()),
     /// };
     /// let mut head = Vec::new();
-    /// response.write_head(&imf_fixdate(784_111_777), Persistence::Close, &mut head);
+    /// response.write_head(784_111_777, Persistence::Close, &mut head);
     /// assert_eq!(
     ///     String::from_utf8(head).unwrap(),
     ///     "HTTP/1.1 200 OK\r\n\
@@ -97,61 +97,80 @@ impl<'a> Response<'a> {
     ///      \r\n"
     /// );
     /// ```
-    pub fn write_head(&self, date: &[u8; 29], persistence: Persistence, out: &mut Vec<u8>) {
+    pub fn write_head(&self, second: u64, persistence: Persistence, out: &mut Vec<u8>) {
         // Writing to a Vec can't fail.
-        let _ = write!(out, "HTTP/1.1 {}\r\nDate: ", self.status);
-        out.extend_from_slice(date);
-        out.extend_from_slice(b"\r\n");
-        for (name, value) in self.fields.into_iter().flatten() {
+        let _ = write!(
+            out,
+            "HTTP/1.1 {}\r\nDate: {}\r\n",
+            self.status,
+            date(second)
+        );
+        for (name, value) in &self.fields {
             let _ = write!(out, "{name}: {value}\r\n");
         }
         if let Some(content) = &self.content {
             let _ = write!(out, "Content-Length: {}\r\n", content.len());
         }
-        out.extend_from_slice(match persistence {
-            Persistence::Persistent => b"\r\n",
-            Persistence::KeepAlive => b"Connection: keep-alive\r\n\r\n",
-            Persistence::Close => b"Connection: close\r\n\r\n",
-        });
+        let connection = match persistence {
+            Persistence::Persistent => "",
+            Persistence::KeepAlive => "Connection: keep-alive\r\n",
+            Persistence::Close => "Connection: close\r\n",
+        };
+        let _ = write!(out, "{connection}\r\n");
     }
 }
 
-/// The value of `Date` for a time in seconds since 1970-01-01 00:00:00 UTC, as an IMF-fixdate:
-/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 5.6.7). Right until the end of the year 9999.
-pub fn imf_fixdate(seconds: u64) -> [u8; 29] {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
+/// The value of `Date`, an IMF-fixdate such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 5.6.7).
+fn date(second: u64) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let (days, second) = (second / 86_400, second % 86_400);
     // 1970-01-01 was a Thursday.
-    let weekday = name("ThuFriSatSunMonTueWed", days % 7);
-    // Years are counted from March, so that the leap day is the last of its year; the calendar
-    // repeats every 400 years, which are 146,097 days. 0000-03-01 was 719,468 days before 1970.
-    let day = days + 719_468;
-    let (era, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    // From March on the months have 31 30 31 30 31, 31 30 31 30 31 and 31 days: 153 in five.
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year + u64::from(month >= 10);
-    let month = name("MarAprMayJunJulAugSepOctNovDecJanFeb", month);
-
-    let mut date = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-    date[0..3].copy_from_slice(weekday);
-    date[5..7].copy_from_slice(&two_digits(day));
-    date[8..11].copy_from_slice(month);
-    date[12..14].copy_from_slice(&two_digits(year / 100));
-    date[14..16].copy_from_slice(&two_digits(year % 100));
-    date[17..19].copy_from_slice(&two_digits(second / 3_600));
-    date[20..22].copy_from_slice(&two_digits(second / 60 % 60));
-    date[23..25].copy_from_slice(&two_digits(second % 60));
-    date
+    let weekday = WEEKDAYS[days as usize % 7];
+    let (mut year, mut day) = (1970, days);
+    loop {
+        let length = if is_leap(year) { 366 } else { 365 };
+        if day < length {
+            break;
+        }
+        day -= length;
+        year += 1;
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    let mut month = 0;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    let (day, month) = (day + 1, MONTHS[month]);
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
-/// The name at `index` in a row of names of three letters.
-fn name(names: &'static str, index: u64) -> &'static [u8] {
-    let begin = 3 * index as usize;
-    &names.as_bytes()[begin..begin + 3]
-}
+#[cfg(test)]
+mod tests {
+    use super::date;
 
-fn two_digits(number: u64) -> [u8; 2] {
-    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (second, expected) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_399, "Mon, 28 Feb 2000 23:59:59 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
+            (1_709_164_800, "Thu, 29 Feb 2024 00:00:00 GMT"),
+            (1_798_761_599, "Thu, 31 Dec 2026 23:59:59 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+            (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            assert_eq!(date(second), expected);
+        }
+    }
 }

@@ -157,7 +157,7 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
 
 /// Brings a connection into some state.
 fn unsettle(mut socket: &TcpStream, numbers: &mut Numbers) {
-    let octets: &[u8] = match numbers.below(6) {
+    let bytes: &[u8] = match numbers.below(6) {
         0 => b"",
         1 => b"GET / HTTP/1.1\r\nHost: loc",
         2 => b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -166,7 +166,7 @@ fn unsettle(mut socket: &TcpStream, numbers: &mut Numbers) {
         4 => b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nnot all",
         _ => b"\x16\x03\x01",
     };
-    socket.write_all(octets).expect("it is read");
+    socket.write_all(bytes).expect("it is read");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The encoder, by golden octets and by what a reader of the standard makes of them.
+//! The encoder, by golden bytes and by what a reader of the standard makes of them.
 
 mod support;
 
@@ -8,9 +8,8 @@ use support::Numbers;
 use support::event_stream_reader::{Dispatched, Reader};
 
 fn encoded(event: Event<'_>) -> String {
-    let mut octets = Vec::new();
-    event.encode(&mut octets).expect("it can be written");
-    String::from_utf8(octets).expect("an event stream is UTF-8")
+    let bytes = event.encode().expect("it can be written");
+    String::from_utf8(bytes).expect("an event stream is UTF-8")
 }
 
 fn data(data: &str) -> String {
@@ -95,7 +94,7 @@ fn empty_data_is_a_line_and_no_data_is_none() {
 }
 
 #[test]
-fn a_leading_space_is_kept_behind_the_space_that_readers_take_away() {
+fn a_leading_space_is_kept_after_the_space_that_readers_remove() {
     assert_eq!(data(" a"), "data:  a\n\n");
     assert_eq!(Reader::of(data(" a").as_bytes()).dispatched[0].data, " a");
 }
@@ -106,41 +105,23 @@ fn colons_and_what_looks_like_fields_are_data() {
 }
 
 #[test]
-fn what_no_line_can_hold_is_an_error_that_names_the_field_and_writes_nothing() {
+fn what_no_line_can_hold_is_an_error_that_names_the_field() {
     for value in ["\r", "a\nb", "\r\n"] {
-        for (field, event) in [
-            (
-                "event",
-                Event {
-                    event: Some(value),
-                    data: Some("x"),
-                    ..Event::default()
-                },
-            ),
-            (
-                "id",
-                Event {
-                    id: Some(value),
-                    data: Some("x"),
-                    ..Event::default()
-                },
-            ),
-        ] {
-            let mut octets = Vec::new();
-            assert_eq!(event.encode(&mut octets), Err(Unwritable { field }));
-            assert_eq!(octets, b"");
-        }
+        let [mut event, mut id] = [Event::default(); 2];
+        event.event = Some(value);
+        id.id = Some(value);
+        assert_eq!(event.encode(), Err(Unwritable { field: "event" }));
+        assert_eq!(id.encode(), Err(Unwritable { field: "id" }));
     }
 }
 
 #[test]
 fn nul_is_an_error_in_id_alone() {
-    let mut octets = Vec::new();
     let id = Event {
         id: Some("a\0"),
         ..Event::default()
     };
-    assert_eq!(id.encode(&mut octets), Err(Unwritable { field: "id" }));
+    assert_eq!(id.encode(), Err(Unwritable { field: "id" }));
     assert_eq!(
         encoded(Event {
             event: Some("\0"),
@@ -152,13 +133,10 @@ fn nul_is_an_error_in_id_alone() {
 
 #[test]
 fn a_comment_is_a_line_that_begins_with_a_colon_and_an_empty_line() {
-    let mut octets = Vec::new();
-    comment("keep-alive", &mut octets);
-    assert_eq!(octets, b": keep-alive\n\n");
-    octets.clear();
-    comment("a\r\ndata: b", &mut octets);
-    assert_eq!(octets, b": a\n: data: b\n\n");
-    assert_eq!(Reader::of(&octets).dispatched, []);
+    assert_eq!(comment("keep-alive"), b": keep-alive\n\n");
+    let bytes = comment("a\r\ndata: b");
+    assert_eq!(bytes, b": a\n: data: b\n\n");
+    assert_eq!(Reader::of(&bytes).dispatched, []);
 }
 
 #[test]
@@ -220,7 +198,7 @@ fn a_reader_reads_back_every_event_that_is_encoded() {
     const LINE_ENDS: [&str; 4] = ["\n", "\r", "\r\n", "\0"];
     let in_data = [&IN_LINES[..], &LINE_ENDS].concat();
     let mut numbers = Numbers(0x5eed);
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut expected = Vec::new();
     let mut last_event_id = String::new();
     for _ in 0..20_000 {
@@ -234,9 +212,9 @@ fn a_reader_reads_back_every_event_that_is_encoded() {
             retry: None,
             data: data.as_deref(),
         };
-        block.encode(&mut octets).expect("it can be written");
+        bytes.extend(block.encode().expect("it can be written"));
         if numbers.below(10) == 0 {
-            comment(&text(&mut numbers, &in_data), &mut octets);
+            bytes.extend(comment(&text(&mut numbers, &in_data)));
         }
         last_event_id = id.unwrap_or(last_event_id);
         if let Some(data) = data {
@@ -248,7 +226,7 @@ fn a_reader_reads_back_every_event_that_is_encoded() {
         }
     }
     let mut reader = Reader::default();
-    let mut rest = &octets[..];
+    let mut rest = &bytes[..];
     while !rest.is_empty() {
         let (piece, behind) = rest.split_at(rest.len().min(1 + numbers.below(50)));
         reader.feed(piece);

@@ -2,9 +2,10 @@
 
 mod support;
 
+use bare_sse::client::Limits;
+use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::page::Page;
-use bare_sse::watchdog::Limits;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
@@ -12,14 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::in_process::{InProcess, SHORT_LIMITS};
+use support::in_process::{InProcess, SHORT_LIMITS, site};
 use support::{Client, Folder, PATIENCE, Server, page_is_served};
 
-fn counter(interval: Duration) -> Counter {
-    Counter {
+/// A site with short limits and this interval.
+fn counting(interval: Duration) -> Site {
+    site(Counter {
         interval,
         ..Counter::default()
-    }
+    })
 }
 
 /// A stream that another thread reads until it is told to stop, and that misses no event.
@@ -56,7 +58,7 @@ impl WatchedStream {
 
 #[test]
 fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
-    let server = InProcess::start(counter(Duration::from_millis(10)), 10, SHORT_LIMITS);
+    let server = InProcess::start(counting(Duration::from_millis(10)), 10);
     let other = WatchedStream::start(server.address);
     let mut client = server.connect();
     let begin = Instant::now();
@@ -68,9 +70,8 @@ fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
         }
     });
     let answer = client.read_response(false);
-    let (least, tick) = (SHORT_LIMITS.head, SHORT_LIMITS.tick);
     assert!(
-        begin.elapsed() >= tick * least,
+        begin.elapsed() >= SHORT_LIMITS.head,
         "cut off too early: {:?}",
         begin.elapsed()
     );
@@ -89,13 +90,13 @@ fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
 
 #[test]
 fn every_head_has_the_limit_for_itself() {
-    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let server = InProcess::start(site(Counter::default()), 10);
     let mut client = server.connect();
     let begin = Instant::now();
     // Each head takes half its limit, all together take three times the limit.
-    while begin.elapsed() < 3 * SHORT_LIMITS.head * SHORT_LIMITS.tick {
+    while begin.elapsed() < 3 * SHORT_LIMITS.head {
         client.send(b"GET / HTTP/1.1\r\n");
-        thread::sleep(SHORT_LIMITS.head * SHORT_LIMITS.tick / 2);
+        thread::sleep(SHORT_LIMITS.head / 2);
         client.send(b"Host: x\r\n\r\n");
         assert_eq!(client.read_response(false).status(), 200);
     }
@@ -103,9 +104,8 @@ fn every_head_has_the_limit_for_itself() {
 
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
-    let limit = SHORT_LIMITS.idle * SHORT_LIMITS.tick;
-    for is_fresh in [true, false] {
+    let server = InProcess::start(site(Counter::default()), 10);
+    for (is_fresh, limit) in [(true, SHORT_LIMITS.head), (false, SHORT_LIMITS.idle)] {
         let mut client = server.connect();
         let begin = Instant::now();
         if !is_fresh {
@@ -123,7 +123,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 
 #[test]
 fn limits_hold_behind_any_number_of_pipelined_requests() {
-    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let server = InProcess::start(site(Counter::default()), 10);
     let head = b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n";
     for count in [1, 31, 32, 33, 64] {
         let mut client = server.connect();
@@ -145,17 +145,20 @@ fn limits_hold_behind_any_number_of_pipelined_requests() {
 #[test]
 fn a_client_that_goes_on_sending_after_408_is_not_reset_at_once() {
     let limits = Limits {
-        tick: Duration::from_secs(2),
-        head: 1,
-        ..Limits::DEFAULT
+        linger: Limits::DEFAULT.linger,
+        ..SHORT_LIMITS
     };
-    let server = InProcess::start(Counter::default(), 10, limits);
+    let site = Site {
+        limits,
+        ..site(Counter::default())
+    };
+    let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send(b"GET / HT");
     assert_eq!(client.read_response(false).status(), 408);
-    // An octet that meets a closed connection is answered by a reset, and the one behind it fails.
-    for octet in b"TP/1." {
-        client.send(&[*octet]);
+    // A byte that meets a closed connection is answered by a reset, and the one behind it fails.
+    for byte in b"TP/1." {
+        client.send(&[*byte]);
         thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(client.read_to_end(), b"");
@@ -167,26 +170,29 @@ fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
     let folder = Folder::with_page(&vec![b'x'; SIZE]);
     let page = Page::from_directory(&folder.0).expect("the page");
     drop(folder);
-    let server = InProcess::start_with_page(page, Counter::default(), 10, SHORT_LIMITS);
+    let server = InProcess::start(
+        Site {
+            page,
+            ..site(Counter::default())
+        },
+        10,
+    );
     let mut client = server.connect();
     client.send_get("/", "Connection: close\r\n");
     client.read_until("\r\n\r\n");
     let (begin, mut rest) = (Instant::now(), SIZE);
     while rest > 0 {
         let piece = rest.min(64 * 1024);
-        client.read_octets(piece);
+        client.read_bytes(piece);
         rest -= piece;
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(
-        begin.elapsed() > SHORT_LIMITS.write * SHORT_LIMITS.tick,
-        "it was not slow"
-    );
+    assert!(begin.elapsed() > SHORT_LIMITS.write, "it was not slow");
 }
 
 #[test]
 fn empty_lines_do_not_keep_an_idle_connection() {
-    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let server = InProcess::start(site(Counter::default()), 10);
     let mut client = server.connect();
     let mut sender = client.twin();
     let begin = Instant::now();
@@ -196,8 +202,8 @@ fn empty_lines_do_not_keep_an_idle_connection() {
         }
     });
     // What arrives behind the close is answered by a reset.
-    let mut octet = [0];
-    let end = client.socket.read(&mut octet);
+    let mut byte = [0];
+    let end = client.socket.read(&mut byte);
     let is_end = match &end {
         Ok(count) => *count == 0,
         Err(error) => error.kind() == ErrorKind::ConnectionReset,
@@ -207,7 +213,7 @@ fn empty_lines_do_not_keep_an_idle_connection() {
 
 #[test]
 fn a_stream_whose_client_stops_reading_ends_and_no_other_is_disturbed() {
-    let server = InProcess::start(counter(Duration::ZERO), 2, SHORT_LIMITS);
+    let server = InProcess::start(counting(Duration::ZERO), 2);
     let mut stuck = server.connect();
     stuck.send_get("/events", "");
     stuck.read_until("retry: 10000\n\n");
@@ -220,7 +226,7 @@ fn a_stream_whose_client_stops_reading_ends_and_no_other_is_disturbed() {
 
 #[test]
 fn a_client_that_reads_no_answers_is_cut_off() {
-    let server = InProcess::start(Counter::default(), 10, SHORT_LIMITS);
+    let server = InProcess::start(site(Counter::default()), 10);
     let mut client = server.connect();
     client
         .socket
@@ -239,7 +245,7 @@ fn a_client_that_reads_no_answers_is_cut_off() {
 
 #[test]
 fn when_all_slots_are_taken_new_clients_wait_until_one_is_free() {
-    let server = InProcess::start(Counter::default(), 3, SHORT_LIMITS);
+    let server = InProcess::start(site(Counter::default()), 3);
     let streams: Vec<_> = (0..3)
         .map(|_| {
             let mut client = server.connect();

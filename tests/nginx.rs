@@ -84,7 +84,7 @@ impl Nginx {
         )
     }
 
-    /// curl for the stream, each octet printed as it comes.
+    /// curl for the stream, each byte printed as it comes.
     fn curl_events(&self, options: &[&str]) -> Command {
         let mut curl = self.curl(options);
         let events = format!("https://{NAME}:{}/events", self.https.port());
@@ -216,7 +216,7 @@ fn temporary_paths(folder: &Folder) -> String {
 struct Events {
     curl: Child,
     /// What curl prints, as it comes.
-    octets: Receiver<Vec<u8>>,
+    bytes: Receiver<Vec<u8>>,
     head: String,
     reader: Reader,
     /// How many of the dispatched events have been taken.
@@ -227,7 +227,7 @@ impl Events {
     fn open(curl: &mut Command) -> Events {
         let mut curl = start_program(curl.stdout(Stdio::piped()));
         let mut output = curl.stdout.take().expect("a pipe");
-        let (sender, octets) = channel();
+        let (sender, bytes) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
@@ -238,7 +238,7 @@ impl Events {
         });
         let mut events = Events {
             curl,
-            octets,
+            bytes,
             head: String::new(),
             reader: Reader::default(),
             taken: 0,
@@ -248,17 +248,17 @@ impl Events {
     }
 
     fn read_head(&mut self) {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let end = loop {
-            if let Some(at) = octets.windows(4).position(|part| part == b"\r\n\r\n") {
+            if let Some(at) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
                 break at + 4;
             }
-            let more = self.octets.recv_timeout(DELIVERY);
-            octets.extend(more.expect("the head of the stream comes"));
+            let more = self.bytes.recv_timeout(DELIVERY);
+            bytes.extend(more.expect("the head of the stream comes"));
         };
-        self.reader.feed(&octets[end..]);
-        octets.truncate(end);
-        self.head = String::from_utf8(octets).expect("text");
+        self.reader.feed(&bytes[end..]);
+        bytes.truncate(end);
+        self.head = String::from_utf8(bytes).expect("text");
     }
 
     /// The next event, once it is there, or nothing at the end of the stream.
@@ -266,8 +266,8 @@ impl Events {
         let deadline = Instant::now() + DELIVERY;
         while self.taken == self.reader.dispatched.len() {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.octets.recv_timeout(left) {
-                Ok(octets) => self.reader.feed(&octets),
+            match self.bytes.recv_timeout(left) {
+                Ok(bytes) => self.reader.feed(&bytes),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
                     panic!("no event came, and no end, behind {:?}", self.reader)

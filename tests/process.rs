@@ -18,14 +18,14 @@ fn run(words: &[&str]) -> Output {
 }
 
 fn options(words: &[&str]) -> Options {
-    match Line::parse(words.iter().map(ToString::to_string)) {
+    match Line::parse(words.iter().map(Into::into)) {
         Ok(Line::Serve(options)) => options,
         other => panic!("{other:?}"),
     }
 }
 
 fn wrong(words: &[&str]) -> String {
-    Line::parse(words.iter().map(ToString::to_string)).expect_err("a wrong line")
+    Line::parse(words.iter().map(Into::into)).expect_err("a wrong line")
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn without_options_it_is_the_tutorial() {
     assert_eq!(options.counter.interval, Duration::from_secs(1));
     assert_eq!(options.counter.retry, Duration::from_secs(10));
     assert_eq!(
-        (options.counter.last, options.max_connections),
+        (options.counter.count, options.max_connections),
         (None, 10_000)
     );
 }
@@ -46,7 +46,7 @@ fn an_option_is_given_with_a_space_or_an_equals_sign() {
     let equal = options(&["--listen=[::1]:0", "--count=3", "--www=a=b", "--quiet"]);
     assert_eq!(spaced, equal);
     assert_eq!(
-        (&*spaced.listen, spaced.counter.last, spaced.quiet),
+        (&*spaced.listen, spaced.counter.count, spaced.quiet),
         ("[::1]:0", Some(3), true)
     );
     assert_eq!(spaced.www.as_deref(), Some("a=b".as_ref()));
@@ -68,7 +68,7 @@ fn durations_have_a_unit_and_may_have_a_fraction() {
         "", "1", "s", "-1s", "1.s", ".5s", "1.2.3s", "1 s", "0.5ms", "9999999h", "1d",
     ] {
         let error = wrong(&["--interval", text]);
-        let expected = "--interval takes a DURATION of whole milliseconds and at most 49 days, \
+        let expected = "--interval needs a DURATION of whole milliseconds and at most 49 days, \
                         such as 250ms, 1.5s or 2m, not ";
         assert_eq!(error, format!("{expected}{text:?}"));
     }
@@ -84,10 +84,13 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
         wrong(&["events"]),
         "there is no option events: --help lists them"
     );
-    assert_eq!(wrong(&["--listen"]), "--listen needs ADDRESS:PORT");
+    assert_eq!(
+        wrong(&["--listen"]),
+        "--listen needs ADDRESS:PORT, such as 127.0.0.1:3000"
+    );
     assert_eq!(
         wrong(&["--quiet=yes"]),
-        "--quiet takes no value, not even \"yes\""
+        "--quiet needs no value, not even \"yes\""
     );
     for (flag, value) in [
         ("--listen", "3000"),
@@ -102,7 +105,7 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
         ("--allow-origin", "http://a,http://b"),
     ] {
         let error = wrong(&[flag, value]);
-        assert!(error.starts_with(&format!("{flag} takes ")), "{error}");
+        assert!(error.starts_with(&format!("{flag} needs ")), "{error}");
         assert!(error.ends_with(&format!("not {value:?}")), "{error}");
     }
 }
@@ -111,7 +114,7 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
 fn a_wrong_option_ends_the_program_with_2_and_one_line() {
     let output = run(&["--interval", "soon"]);
     assert_eq!(output.status.code(), Some(2));
-    let line = "bare-sse: --interval takes a DURATION of whole milliseconds and at most 49 days, \
+    let line = "bare-sse: --interval needs a DURATION of whole milliseconds and at most 49 days, \
                 such as 250ms, 1.5s or 2m, not \"soon\"\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), line);
     assert_eq!(output.stdout, b"");
@@ -210,19 +213,19 @@ fn more_connections_than_the_system_can_hold_are_refused_at_the_start() {
     };
     let output = run(&["--max-connections", "1000000000"]);
     assert_eq!(output.status.code(), Some(2));
-    let most = bare_sse::server::most_threads(setting.trim().parse().expect("a number"));
+    let most = bare_sse::server::most_connections(setting.trim().parse().expect("a number"));
     let line = format!(
-        "bare-sse: --max-connections 1000000000 needs vm.max_map_count=4000000512, which is {} \
-         here: raise it with sysctl, or take {most} connections at most\n",
+        "bare-sse: --max-connections 1000000000 needs vm.max_map_count=5000000000, which is {} \
+         here: raise it with sysctl, or allow {most} connections at most\n",
         setting.trim()
     );
     assert_eq!(String::from_utf8_lossy(&output.stderr), line);
 }
 
 #[test]
-fn four_mappings_a_thread_and_some_for_all_else_must_fit() {
-    assert_eq!(bare_sse::server::most_threads(65_530), 16_254);
-    assert_eq!(bare_sse::server::most_threads(100), 0);
+fn five_mappings_must_fit_for_each_connection() {
+    assert_eq!(bare_sse::server::most_connections(65_530), 13_106);
+    assert_eq!(bare_sse::server::most_connections(4), 0);
 }
 
 #[test]
@@ -247,7 +250,7 @@ fn a_full_standard_output_that_nobody_reads_stalls_no_stream() {
     let (_process, output, address) = start_piped(&["--listen", "127.0.0.1:0", "--interval", "0s"]);
     let mut client = Client::connect(address);
     client.send_get("/events", "");
-    // Some 25 octets a line: far more than a pipe and the lines that wait can hold.
+    // Some 25 bytes a line: far more than a pipe and the lines that wait can hold.
     client.read_until("id: 50000\n");
     drop(client);
     // When somebody reads again, it is said how many are missing.

@@ -4,11 +4,11 @@
 
 mod support;
 
+use bare_sse::client::Limits;
 use bare_sse::counter::KEEP_ALIVE;
 use bare_sse::options::{HELP, Options};
 use bare_sse::request::{FIELDS_LIMIT, HEAD_LIMIT, TARGET_LIMIT};
-use bare_sse::server::most_threads;
-use bare_sse::watchdog::Limits;
+use bare_sse::server::most_connections;
 use std::fs;
 use std::io::BufReader;
 use std::os::unix::process::CommandExt;
@@ -237,12 +237,9 @@ fn the_commands_of_contributors_are_those_that_ci_runs() {
 }
 
 #[test]
-fn the_table_of_octets_is_what_a_reader_of_the_standard_makes_of_them() {
+fn the_table_of_bytes_is_what_a_reader_of_the_standard_makes_of_them() {
     let readme = file("README.md");
-    let table = readme
-        .split_once("| octets | event |")
-        .expect("the table")
-        .1;
+    let table = readme.split_once("| bytes | event |").expect("the table").1;
     let rows: Vec<_> = table
         .lines()
         .skip(2)
@@ -256,10 +253,10 @@ fn the_table_of_octets_is_what_a_reader_of_the_standard_makes_of_them() {
                 .map(|cell| cell.trim_end_matches('`').to_string())
         };
         let cells: Vec<_> = row.trim_matches('|').split('|').map(cell).collect();
-        let [octets, event, data, id, retry] = &cells[..] else {
+        let [bytes, event, data, id, retry] = &cells[..] else {
             panic!("{row}")
         };
-        let reader = Reader::of(octets.as_ref().expect("octets").as_bytes());
+        let reader = Reader::of(bytes.as_ref().expect("bytes").as_bytes());
         let dispatched = event.as_ref().map(|event| Dispatched {
             event: event.clone(),
             data: data.clone().unwrap_or_default(),
@@ -358,24 +355,19 @@ fn every_link_within_the_project_leads_somewhere() {
 #[test]
 fn the_limits_in_the_readme_are_those_of_the_source() {
     let readme = file("README.md");
-    let Limits {
-        tick,
-        head,
-        idle,
-        write,
-        ..
-    } = Limits::DEFAULT;
-    assert_eq!((tick.as_secs(), KEEP_ALIVE.as_secs()), (1, 15));
+    let limits = Limits::DEFAULT;
+    let [head, idle, write] = [limits.head, limits.idle, limits.write].map(|limit| limit.as_secs());
+    assert_eq!(KEEP_ALIVE.as_secs(), 15);
     assert_eq!(Options::default().max_connections, 10_000);
-    assert_eq!(most_threads(65_530), 16_254);
+    assert_eq!(most_connections(65_530), 13_106);
     for claim in [
-        format!("a request target over {TARGET_LIMIT} octets | 414"),
-        format!("a head over {HEAD_LIMIT} octets or {FIELDS_LIMIT} field lines | 431"),
+        format!("a request target over {TARGET_LIMIT} bytes | 414"),
+        format!("a head over {HEAD_LIMIT} bytes or {FIELDS_LIMIT} field lines | 431"),
         format!("a head that takes over {head} s | 408"),
         format!("an idle connection | closed after {idle} s"),
         format!("a client that stops reading | closed after {write} s in which"),
         "more than 10,000 connections".to_string(),
-        "more than 16,254 connections".to_string(),
+        "more than 13,106 connections".to_string(),
         "every 15 seconds".to_string(),
     ] {
         assert!(readme.contains(&claim), "{claim}");

@@ -2,39 +2,24 @@
 
 mod support;
 
-use bare_sse::request::{Request, RequestError, RequestParser};
-use support::table::{BEHIND, rows};
+use bare_sse::request::{self, RequestError};
+use support::table::{NEXT, rows};
 
-/// What a parser gives for octets that come in pieces of these sizes, the last as often as needed.
-fn parse_in_pieces(octets: &[u8], sizes: &[usize]) -> Result<Option<Parsed>, RequestError> {
-    let mut parser = RequestParser::default();
-    let mut sizes = sizes.iter().copied();
-    let (mut end, mut size) = (0, 1);
-    while end < octets.len() {
-        size = sizes.next().unwrap_or(size);
-        end = octets.len().min(end + size);
-        if let Some(request) = parser.parse(&octets[..end])? {
-            return Ok(Some(Parsed::of(&request)));
+/// What the parser returns for bytes that come in pieces of this size: the request as text.
+fn parse_in_pieces(bytes: &[u8], size: usize) -> Result<Option<String>, RequestError> {
+    let ends = (1..bytes.len()).filter(|end| end % size == 0);
+    for end in ends.chain([bytes.len()]) {
+        if let Some(request) = request::parse(&bytes[..end])? {
+            return Ok(Some(format!("{request:?}")));
         }
     }
     Ok(None)
 }
 
-/// A request that borrows nothing.
-#[derive(Debug, PartialEq, Eq)]
-struct Parsed(String);
-
-impl Parsed {
-    fn of(request: &Request<'_>) -> Parsed {
-        Parsed(format!("{request:?}"))
-    }
-}
-
 #[test]
-fn every_row_of_the_table_is_taken_or_refused_with_its_status() {
+fn every_row_of_the_table_is_accepted_or_refused_with_its_status() {
     for row in rows() {
-        let result = RequestParser::default().parse(&row.octets);
-        match result {
+        match request::parse(&row.bytes) {
             Ok(request) => {
                 assert!(row.is_valid(), "{}: {request:?}", row.rule);
                 let request = request.unwrap_or_else(|| panic!("{}: not complete", row.rule));
@@ -50,17 +35,32 @@ fn every_row_of_the_table_is_taken_or_refused_with_its_status() {
 }
 
 #[test]
-fn the_result_is_the_same_whole_an_octet_at_a_time_and_with_octets_behind() {
+fn the_result_is_the_same_whole_a_byte_at_a_time_and_with_bytes_after_it() {
     for row in rows() {
-        let whole = parse_in_pieces(&row.octets, &[usize::MAX / 2]);
-        assert_eq!(parse_in_pieces(&row.octets, &[1]), whole, "{}", row.rule);
-        let with_more = [&row.octets[..], BEHIND].concat();
-        assert_eq!(
-            parse_in_pieces(&with_more, &[usize::MAX / 2]),
-            whole,
-            "{}",
-            row.rule
-        );
-        assert_eq!(parse_in_pieces(&with_more, &[1]), whole, "{}", row.rule);
+        let whole = parse_in_pieces(&row.bytes, usize::MAX);
+        let with_more = [&row.bytes[..], NEXT].concat();
+        for (bytes, size) in [(&row.bytes, 1), (&with_more, usize::MAX), (&with_more, 1)] {
+            assert_eq!(parse_in_pieces(bytes, size), whole, "{}", row.rule);
+        }
+    }
+}
+
+#[test]
+fn a_byte_that_cannot_stand_where_it_stands_is_refused_as_soon_as_it_comes() {
+    for wrong in [
+        "GET / HTTP/1.1\r\nHost: x\r\nA\x01",
+        "GET / HTTP/1.1\r\nHost: x\r\nA: b\x01",
+        "GET / HTTP/1.1\r\nHost: x\r\n ",
+        "GET / HTTP/1.1\r\nHost: x\n",
+        "GET / HTTP/1.1\r\nHost: x\rA",
+        "GET / HTTP/1.1\rH",
+        "GET /é",
+        "GET\t",
+        "\r\n\n",
+    ] {
+        let before = &wrong.as_bytes()
+            [..wrong.trim_end_matches('é').len() - usize::from(!wrong.ends_with('é'))];
+        assert_eq!(request::parse(before), Ok(None), "{wrong:?}");
+        assert!(request::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 use support::event_stream_reader::Reader;
-use support::in_process::{InProcess, SHORT_LIMITS};
+use support::in_process::{InProcess, site};
 use support::{Client, Numbers, Server};
 
 /// The head of the stream and what stands at its beginning.
@@ -18,9 +18,9 @@ const BEGINNING: &str = "HTTP/1.1 200 OK\r\n\
                          \r\n\
                          retry: 10000\n\n";
 
-fn expect(client: &mut Client, octets: &str) {
-    let read = client.read_octets(octets.len());
-    assert_eq!(String::from_utf8_lossy(&read), octets);
+fn expect(client: &mut Client, bytes: &str) {
+    let read = client.read_bytes(bytes.len());
+    assert_eq!(String::from_utf8_lossy(&read), bytes);
 }
 
 fn event(number: u64) -> String {
@@ -28,7 +28,7 @@ fn event(number: u64) -> String {
 }
 
 #[test]
-fn the_stream_is_these_octets() {
+fn the_stream_is_these_bytes() {
     let server = Server::start(&["--interval", "10ms"]);
     let mut client = server.connect();
     client.send_get(
@@ -47,9 +47,9 @@ fn the_head_and_the_reconnection_time_come_at_once_in_one_write() {
     let mut client = server.connect();
     client.send_get("/events", "");
     // What is written at once is read at once: on loopback no write is torn.
-    let mut octets = [0; 4096];
-    let count = client.socket.read(&mut octets).expect("the beginning");
-    assert_eq!(String::from_utf8_lossy(&octets[..count]), BEGINNING);
+    let mut bytes = [0; 4096];
+    let count = client.socket.read(&mut bytes).expect("the beginning");
+    assert_eq!(String::from_utf8_lossy(&bytes[..count]), BEGINNING);
 }
 
 #[test]
@@ -58,10 +58,10 @@ fn an_event_comes_in_one_write() {
     let mut client = server.connect();
     client.send_get("/events", "");
     expect(&mut client, BEGINNING);
-    let mut octets = [0; 4096];
+    let mut bytes = [0; 4096];
     for _ in 0..20 {
-        let count = client.socket.read(&mut octets).expect("an event");
-        let events = String::from_utf8_lossy(&octets[..count]);
+        let count = client.socket.read(&mut bytes).expect("an event");
+        let events = String::from_utf8_lossy(&bytes[..count]);
         assert!(
             events.starts_with("id: ") && events.ends_with("\n\n"),
             "{events:?}"
@@ -88,7 +88,7 @@ fn every_target_with_this_path_is_the_stream() {
 }
 
 #[test]
-fn the_stream_goes_on_behind_the_last_event_id() {
+fn the_stream_resumes_after_the_last_event_id() {
     let server = Server::start(&["--interval", "10ms"]);
     let first = |fields: &str| {
         let mut client = server.connect();
@@ -146,7 +146,7 @@ fn with_a_count_the_stream_says_that_it_ends_and_the_connection_closes() {
 }
 
 #[test]
-fn who_has_seen_the_last_event_is_told_not_to_come_back() {
+fn a_client_that_has_seen_the_last_event_is_told_not_to_come_back() {
     let server = Server::start(&["--count", "3"]);
     let mut client = server.connect();
     for id in ["3", "4", "18446744073709551614"] {
@@ -192,7 +192,7 @@ fn head_says_close_where_the_connection_closes() {
 }
 
 #[test]
-fn a_stream_asked_for_behind_a_page_begins_behind_the_page() {
+fn a_stream_requested_after_a_page_begins_after_the_page() {
     let server = Server::start(&["--interval", "10ms"]);
     let mut client = server.connect();
     for path in ["/", "/events", "/"] {
@@ -200,7 +200,7 @@ fn a_stream_asked_for_behind_a_page_begins_behind_the_page() {
     }
     assert_eq!(client.read_response(false).status(), 200);
     expect(&mut client, BEGINNING);
-    // The request behind it is never answered: the stream has no end that could come before.
+    // The request after it is never answered: the stream has no end that could come before.
     (1..=5).for_each(|number| expect(&mut client, &event(number)));
 }
 
@@ -260,7 +260,7 @@ fn a_comment_breaks_a_long_silence_and_dispatches_nothing() {
         keep_alive: Duration::from_millis(50),
         ..Counter::default()
     };
-    let mut client = InProcess::start(counter, 10, SHORT_LIMITS).connect();
+    let mut client = InProcess::start(site(counter), 10).connect();
     client.send_get("/events", "");
     expect(&mut client, BEGINNING);
     let first = client.read_until("data: 1\n\n");

@@ -1,5 +1,5 @@
 //! A reader of event streams, written from HTML 9.2.5 and 9.2.6 alone and sharing no code with
-//! src: what a client makes of the octets.
+//! src: what a client makes of the bytes.
 
 /// What a client dispatches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,9 +12,9 @@ pub struct Dispatched {
 /// The state of an `EventSource` that reads a stream.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// Octets of a line that has not ended yet.
+    /// Bytes of a line that has not ended yet.
     line: Vec<u8>,
-    /// The last octet was a CR that ended a line: an LF right behind it belongs to it.
+    /// The last byte was a CR that ended a line: an LF right behind it belongs to it.
     after_cr: bool,
     /// The first line has been seen, which may begin with a byte order mark.
     begun: bool,
@@ -37,13 +37,13 @@ impl Reader {
         reader
     }
 
-    /// Takes the next octets of the stream. Lines end in CR LF, LF or CR (HTML 9.2.5).
-    pub fn feed(&mut self, octets: &[u8]) {
-        for &octet in octets {
-            match octet {
+    /// Takes the next bytes of the stream. Lines end in CR LF, LF or CR (HTML 9.2.5).
+    pub fn feed(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            match byte {
                 b'\n' if self.after_cr => self.after_cr = false,
                 b'\n' | b'\r' => {
-                    self.after_cr = octet == b'\r';
+                    self.after_cr = byte == b'\r';
                     let line = std::mem::take(&mut self.line);
                     let mut line = String::from_utf8_lossy(&line).into_owned();
                     if !self.begun && line.starts_with('\u{feff}') {
@@ -54,7 +54,7 @@ impl Reader {
                 }
                 _ => {
                     self.after_cr = false;
-                    self.line.push(octet);
+                    self.line.push(byte);
                 }
             }
         }

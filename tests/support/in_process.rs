@@ -1,24 +1,33 @@
 //! The server as a value in the test's own process, where its limits can be short.
 
 use super::{Client, PATIENCE};
+use bare_sse::client::Limits;
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::log::Log;
 use bare_sse::page::Page;
-use bare_sse::server::Server;
-use bare_sse::watchdog::Limits;
+use bare_sse::server;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The limits of a server with a tick of 50 ms: half a second for a head, a second and a half
-/// idle, half a second for a write, and two ticks to linger.
+/// A twentieth of the default limits.
 pub const SHORT_LIMITS: Limits = Limits {
-    tick: Duration::from_millis(50),
-    ..Limits::DEFAULT
+    head: Duration::from_millis(500),
+    idle: Duration::from_millis(1500),
+    write: Duration::from_millis(500),
+    linger: Duration::from_millis(100),
 };
+
+/// A site with the built-in page, no log, and short limits.
+pub fn site(counter: Counter) -> Site {
+    Site {
+        limits: SHORT_LIMITS,
+        ..Site::new(Page::built_in(), counter, Log::none())
+    }
+}
 
 /// A server that lives as long as the test's process.
 pub struct InProcess {
@@ -28,32 +37,12 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    pub fn start(counter: Counter, max_connections: usize, limits: Limits) -> InProcess {
-        InProcess::start_with_page(Page::built_in(), counter, max_connections, limits)
-    }
-
-    pub fn start_with_page(
-        page: Page,
-        counter: Counter,
-        max_connections: usize,
-        limits: Limits,
-    ) -> InProcess {
+    pub fn start(site: Site, max_connections: usize) -> InProcess {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let site = Site {
-            page,
-            counter,
-            log: Log::none(),
-            clock: Instant::now(),
-        };
         let (sender, errors) = channel();
-        let server = Server {
-            site,
-            max_connections,
-            limits,
-            errors: Log::to(Texts(sender)).expect("a thread"),
-        };
-        thread::spawn(move || server.serve(&listener).expect("a first thread"));
+        let log = Log::to(Texts(sender)).expect("a thread");
+        thread::spawn(move || server::serve(&listener, site, max_connections, &log));
         InProcess { address, errors }
     }
 
@@ -71,10 +60,10 @@ impl InProcess {
 struct Texts(Sender<String>);
 
 impl Write for Texts {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(octets).into_owned();
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes).into_owned();
         self.0.send(text).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(octets.len())
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What the tests share: the real binary on a free port, and a client that reads octets.
+//! What the tests share: the real binary on a free port, and a client that reads bytes.
 //! It shares no code with src.
 #![allow(dead_code, reason = "each test uses its part")]
 
@@ -146,10 +146,10 @@ pub fn listening_line(output: &mut BufReader<ChildStdout>) -> SocketAddr {
         .expect("an address")
 }
 
-/// A client: a socket, and the octets that have been read and not yet taken.
+/// A client: a socket, and the bytes that have been read and not yet taken.
 pub struct Client {
     pub socket: TcpStream,
-    pub octets: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 impl Client {
@@ -162,7 +162,7 @@ impl Client {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Client {
             socket,
-            octets: Vec::new(),
+            bytes: Vec::new(),
         }
     }
 
@@ -171,12 +171,12 @@ impl Client {
         Client::of(self.socket.try_clone().expect("the same connection"))
     }
 
-    pub fn send(&mut self, octets: &[u8]) {
-        self.try_send(octets).expect("the server reads");
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).expect("the server reads");
     }
 
-    pub fn try_send(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.socket.write_all(octets)
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes)
     }
 
     /// Asks for the stream; `fields` are whole field lines.
@@ -184,28 +184,28 @@ impl Client {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").as_bytes());
     }
 
-    /// Reads until `count` octets are there, and takes them.
-    pub fn read_octets(&mut self, count: usize) -> Vec<u8> {
-        while self.octets.len() < count {
+    /// Reads until `count` bytes are there, and takes them.
+    pub fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.bytes.len() < count {
             assert!(
                 self.read_more(),
                 "the connection ended after {:?}",
                 self.text()
             );
         }
-        self.octets.drain(..count).collect()
+        self.bytes.drain(..count).collect()
     }
 
     /// Reads up to and with `end`, and takes it.
     pub fn read_until(&mut self, end: &str) -> String {
         loop {
             let at = self
-                .octets
+                .bytes
                 .windows(end.len())
                 .position(|part| part == end.as_bytes());
             if let Some(at) = at {
-                let octets = self.read_octets(at + end.len());
-                return String::from_utf8(octets).expect("text");
+                let bytes = self.read_bytes(at + end.len());
+                return String::from_utf8(bytes).expect("text");
             }
             assert!(
                 self.read_more(),
@@ -218,31 +218,31 @@ impl Client {
     /// Reads to the end of the connection. A reset is not an end.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         while self.read_more() {}
-        std::mem::take(&mut self.octets)
+        std::mem::take(&mut self.bytes)
     }
 
     /// Reads one response by its head and Content-Length. `to_head`: it answers HEAD.
     pub fn read_response(&mut self, to_head: bool) -> Response {
         let head = self.read_until("\r\n\r\n");
         let length = field(&head, "Content-Length").map_or(0, |v| v.parse().expect("a length"));
-        let content = self.read_octets(if to_head { 0 } else { length });
+        let content = self.read_bytes(if to_head { 0 } else { length });
         Response { head, content }
     }
 
     fn read_more(&mut self) -> bool {
-        let mut octets = [0; 65536];
+        let mut bytes = [0; 65536];
         let count = loop {
-            match self.socket.read(&mut octets) {
+            match self.socket.read(&mut bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => break result.unwrap_or_else(|e| panic!("{e} after {:?}", self.text())),
             }
         };
-        self.octets.extend_from_slice(&octets[..count]);
+        self.bytes.extend_from_slice(&bytes[..count]);
         count > 0
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.octets).into_owned()
+        String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 

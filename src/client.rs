@@ -1,0 +1,153 @@
+//! A client: its socket, read and written within time limits.
+//!
+//! The limits are the socket's own timeouts. A read that brings nothing and a write that moves
+//! nothing within them is an error, [`ErrorKind::TimedOut`].
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Time limits, one for each phase of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From the first byte of a head to its last, and from the opening of the connection to the
+    /// first byte. Clients send a head at once; one that sends a byte a second, to hold a thread,
+    /// gets no more time than this.
+    pub head: Duration,
+    /// From a response to the first byte of the next head. Browsers keep connections that they may
+    /// need again, and each holds a thread here.
+    pub idle: Duration,
+    /// For a write in which not one byte moves, because the client's and the system's buffers are
+    /// full.
+    pub write: Duration,
+    /// For the rest of a request that was answered before it was read to its end.
+    pub linger: Duration,
+}
+
+impl Limits {
+    /// 10 s for a head, 30 s idle, 10 s for a write, 2 s to linger.
+    pub const DEFAULT: Limits = Limits {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(30),
+        write: Duration::from_secs(10),
+        linger: Duration::from_secs(2),
+    };
+}
+
+/// How often a write is tried within its limit. Linux wakes a blocked writer only when a third of
+/// the socket's buffer is free, which a slow client may need a minute for. Trying again sends what
+/// fits, so it tells a client that is slow from one that has stopped.
+const WRITE_TRIES: u32 = 10;
+
+/// The most bytes that one read brings. Most heads are shorter.
+const READ: usize = 1024;
+
+/// How many bytes of an unread request are discarded before the connection is closed anyway.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The socket of a client.
+#[derive(Debug)]
+pub struct Client<'a> {
+    socket: &'a TcpStream,
+    /// The client's address.
+    pub address: SocketAddr,
+    /// How long it may take.
+    pub limits: Limits,
+    read_timeout: Duration,
+}
+
+impl<'a> Client<'a> {
+    /// The client at the other end of this socket.
+    ///
+    /// # Errors
+    ///
+    /// The system's; the connection is of no use then.
+    pub fn new(socket: &'a TcpStream, address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        socket.set_write_timeout(Some(limits.write / WRITE_TRIES))?;
+        let read_timeout = Duration::ZERO;
+        Ok(Client {
+            socket,
+            address,
+            limits,
+            read_timeout,
+        })
+    }
+
+    /// From here on each write is sent at once, as a stream needs it, and does not wait until the
+    /// client's system has acknowledged the one before.
+    pub fn send_at_once(&self) {
+        // If the system refuses, events come late at worst.
+        let _ = self.socket.set_nodelay(true);
+    }
+
+    /// Reads what is there and appends it to `bytes`, or waits until something is there, `timeout`
+    /// at most. Returns how many bytes came. 0 is the end: the client will send no more.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`, or the system's error.
+    pub fn read(&mut self, bytes: &mut Vec<u8>, timeout: Duration) -> io::Result<usize> {
+        // The system takes a timeout of zero for none at all.
+        let timeout = timeout.max(Duration::from_micros(1));
+        if self.read_timeout != timeout {
+            self.socket.set_read_timeout(Some(timeout))?;
+            self.read_timeout = timeout;
+        }
+        let length = bytes.len();
+        bytes.resize(length + READ, 0);
+        let result = loop {
+            match self.socket.read(&mut bytes[length..]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => break Err(ErrorKind::TimedOut.into()),
+                result => break result,
+            }
+        };
+        bytes.truncate(length + *result.as_ref().unwrap_or(&0));
+        result
+    }
+
+    /// The closing after a response to a request that was not read to its end. To close such a
+    /// socket outright would reset the connection, which can wipe out the response before the
+    /// client has read it (RFC 9112 9.6). So this ends the sending half, then reads and discards,
+    /// within bounds.
+    pub fn linger(&mut self) {
+        if self.socket.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let begin = Instant::now();
+        let mut bytes = Vec::new();
+        let mut discarded = 0;
+        while discarded < LINGER_BYTES && begin.elapsed() < self.limits.linger {
+            bytes.clear();
+            match self.read(
+                &mut bytes,
+                self.limits.linger.saturating_sub(begin.elapsed()),
+            ) {
+                Ok(count @ 1..) => discarded += count,
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Write for Client<'_> {
+    /// Writes some of the bytes. A `TimedOut` error says that not one moved within the limit.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for _ in 0..WRITE_TRIES {
+            match self.socket.write(bytes) {
+                Err(error) if is_timeout(&error) => {}
+                result => return result,
+            }
+        }
+        Err(ErrorKind::TimedOut.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Unix says `WouldBlock` when a socket's timeout is over, Windows `TimedOut`.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
