@@ -48,18 +48,50 @@ fn serve(options: Options) -> Result<(), String> {
             )
         })?,
     };
-    let cannot_listen = |error| format!("can't listen on {}: {error}", options.listen);
-    let listener = TcpListener::bind(&options.listen).map_err(cannot_listen)?;
+    let place = match options.listen.as_str() {
+        "-" => "standard input, which is no listening TCP socket",
+        address => address,
+    };
+    let cannot_listen = |error| format!("can't listen on {place}: {error}");
+    let listener = match options.listen.as_str() {
+        "-" => listener_from_standard_input(),
+        address => TcpListener::bind(address),
+    };
+    let listener = listener.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let no_thread = |error| format!("can't start a thread: {error}");
     let log = Log::to(io::stdout()).map_err(no_thread)?;
     log.line(format_args!("Listening on http://{address}"));
     let log = if options.quiet { Log::none() } else { log };
     let errors = Log::to(io::stderr()).map_err(no_thread)?;
-    server::serve(
+    let site = Site::new(page, options.counter, log);
+    Err(cannot_listen(server::serve(
         &listener,
-        Site::new(page, options.counter, log),
+        site,
         options.max_connections,
         &errors,
-    )
+    )))
+}
+
+/// The listening socket that this process was started with as its standard input. systemd does that
+/// with `StandardInput=socket`, and inetd with `wait`.
+#[cfg(unix)]
+fn listener_from_standard_input() -> io::Result<TcpListener> {
+    use std::net::TcpStream;
+    use std::os::fd::{AsFd, OwnedFd};
+    let socket = TcpStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    if let Ok(client) = socket.peer_addr() {
+        return Err(io::Error::other(format!("it is connected to {client}")));
+    }
+    // systemd makes sockets that do not block.
+    socket.set_nonblocking(false)?;
+    Ok(TcpListener::from(OwnedFd::from(socket)))
+}
+
+#[cfg(not(unix))]
+fn listener_from_standard_input() -> io::Result<TcpListener> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this needs a Unix system",
+    ))
 }

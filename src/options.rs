@@ -10,7 +10,8 @@ use std::time::Duration;
 pub const HELP: &str = "\
 bare-sse: a counter as server-sent events on /events, a page on every other path
 
-    --listen ADDRESS:PORT   [127.0.0.1:3000]  with port 0 the system chooses one, which is printed
+    --listen ADDRESS:PORT   [127.0.0.1:3000]  with port 0 the system chooses one, which is printed;
+                                              - is a listening socket on standard input
     --interval DURATION     [1s]              from event to event; 0s is as fast as the client reads
     --retry DURATION        [10s]             the reconnection time that clients are told
     --count N               [no end]          end each stream after event N
@@ -45,7 +46,8 @@ pub enum Command {
 /// How to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Where to listen: an address or a host name, a colon, and a port.
+    /// Where to listen: an address or a host name, a colon, and a port; or `-` for the listening
+    /// socket that is standard input.
     pub listen: String,
     /// What streams are like.
     pub counter: Counter,
@@ -141,10 +143,12 @@ impl<W: Iterator<Item = OsString>> Value<'_, W> {
     }
 }
 
-/// `HOST:PORT`. Whether there is such a host shows when the server listens.
+/// `HOST:PORT`, or `-`. Whether there is such a host shows when the server listens.
 fn address(value: &str) -> Option<String> {
-    let (host, port) = value.rsplit_once(':')?;
-    let is_address = !host.is_empty() && port.parse::<u16>().is_ok();
+    let is_address = match value.rsplit_once(':') {
+        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
+        None => value == "-",
+    };
     is_address.then(|| value.into())
 }
 

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::connection::{self, Site};
 use crate::log::Log;
 use crate::slots::{Slot, Slots};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -38,6 +39,8 @@ struct Accepted {
 /// Serves every client of `listener`, at most `max_connections` at a time. More clients wait in the
 /// system's listen queue. Trouble is told to `errors`.
 ///
+/// Returns only if `listener` can't accept at all, because its socket does not listen.
+///
 /// ```
 /// use bare_sse::{connection::Site, counter::Counter, log::Log, page::Page, server};
 /// use std::net::TcpListener;
@@ -49,10 +52,16 @@ struct Accepted {
 /// std::thread::spawn(move || server::serve(&listener, site, 100, &errors));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn serve(listener: &TcpListener, site: Site, max_connections: usize, errors: &Log) -> ! {
+pub fn serve(
+    listener: &TcpListener,
+    site: Site,
+    max_connections: usize,
+    errors: &Log,
+) -> io::Error {
     let site = Arc::new(site);
     let slots = Slots::new(max_connections);
     let (mut full, mut refused) = (Trouble::new(errors), Trouble::new(errors));
+    let mut crowd = VecDeque::new();
     loop {
         let slot = slots.take().unwrap_or_else(|| {
             full.tell(format_args!(
@@ -60,25 +69,50 @@ pub fn serve(listener: &TcpListener, site: Site, max_connections: usize, errors:
             ));
             slots.wait()
         });
-        match listener.accept() {
-            Ok((socket, address)) => {
-                let accepted = Arc::new(Accepted {
-                    socket,
-                    address,
-                    slot,
-                });
-                while let Err(error) = start_thread(&accepted, &site) {
-                    refused.tell(format_args!("can't start a thread, clients wait: {error}"));
-                    thread::sleep(PAUSE);
-                }
-            }
+        match accept(listener, slot) {
+            Ok(accepted) => crowd.push_back(accepted),
             Err(error) if is_passing(&error) => {}
+            Err(error) if is_final(&error) => return error,
             Err(error) => {
                 refused.tell(format_args!("can't accept, new clients wait: {error}"));
                 thread::sleep(PAUSE);
             }
         }
+        while let Some(accepted) = crowd.pop_front() {
+            let accepted = Arc::new(accepted);
+            while let Err(error) = start_thread(&accepted, &site) {
+                refused.tell(format_args!("can't start a thread, clients wait: {error}"));
+                thread::sleep(PAUSE);
+            }
+            // To start a thread takes longer than to open a connection, and the listen queue is
+            // short: std asks for 128. So it is emptied before the next thread is started.
+            accept_waiting(listener, &slots, &mut crowd);
+        }
     }
+}
+
+fn accept(listener: &TcpListener, slot: Slot) -> io::Result<Accepted> {
+    let (socket, address) = listener.accept()?;
+    Ok(Accepted {
+        socket,
+        address,
+        slot,
+    })
+}
+
+/// Accepts all clients that wait and have a free slot, and waits for none. If something goes wrong,
+/// it will go wrong again where the server waits for a client, and be dealt with there.
+fn accept_waiting(listener: &TcpListener, slots: &Arc<Slots>, crowd: &mut VecDeque<Accepted>) {
+    if listener.set_nonblocking(true).is_ok() {
+        while let Some(slot) = slots.take()
+            && let Ok(accepted) = accept(listener, slot)
+            // On some systems the socket has inherited that it does not block.
+            && accepted.socket.set_nonblocking(false).is_ok()
+        {
+            crowd.push_back(accepted);
+        }
+    }
+    let _ = listener.set_nonblocking(false);
 }
 
 /// Gives a connection its thread. `thread::spawn` would panic when the system refuses one.
@@ -99,12 +133,20 @@ fn start_thread(accepted: &Arc<Accepted>, site: &Arc<Site>) -> io::Result<()> {
     thread.spawn(serve).map(drop)
 }
 
-/// The client has gone again, or a signal came.
+/// The client has gone again, another process that shares the socket was faster, or a signal came.
 fn is_passing(error: &io::Error) -> bool {
-    use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
     matches!(
         error.kind(),
-        ConnectionAborted | ConnectionReset | Interrupted
+        ConnectionAborted | ConnectionReset | Interrupted | WouldBlock
+    )
+}
+
+/// The socket does not listen.
+fn is_final(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::Unsupported
     )
 }
 

@@ -1,0 +1,206 @@
+//! A listening socket that the server gets as its standard input, from this test or from systemd.
+
+#![cfg(unix)]
+
+mod support;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+use support::event_stream_reader::Reader;
+use support::{Client, Folder, Server, page_is_served, start_program, wait_until};
+
+fn bare_sse(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+    command.args(["--listen", "-"]).args(words);
+    command
+}
+
+fn socket() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+fn input(socket: impl Into<OwnedFd>) -> Stdio {
+    socket.into().into()
+}
+
+#[test]
+fn a_socket_on_standard_input_is_served() {
+    let (listener, address) = socket();
+    // It comes in the mode that systemd makes sockets in.
+    listener.set_nonblocking(true).expect("an option");
+    let server = Server::listening(bare_sse(&["--interval", "10ms"]).stdin(input(listener)));
+    assert_eq!(server.address, address);
+    page_is_served(address);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    client.read_until("id: 3\n");
+}
+
+#[test]
+fn a_client_that_came_before_the_server_is_served() {
+    let (listener, address) = socket();
+    let mut client = Client::connect(address);
+    client.send_get("/", "");
+    let _server = Server::listening(bare_sse(&[]).stdin(input(listener)));
+    assert_eq!(client.read_response(false).status(), 200);
+}
+
+#[test]
+fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_line() {
+    let run =
+        |stdin: Stdio| -> Output { bare_sse(&["-q"]).stdin(stdin).output().expect("it runs") };
+    let (listener, address) = socket();
+    let connected = TcpStream::connect(address).expect("a connection");
+    drop(listener);
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let (pair, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    for stdin in [
+        Stdio::null(),
+        input(File::open("/dev/zero").expect("a device")),
+        input(connected),
+        input(datagrams),
+        input(pair),
+    ] {
+        let output = run(stdin);
+        assert_eq!(output.status.code(), Some(1));
+        let line = String::from_utf8_lossy(&output.stderr).into_owned();
+        let begin = "bare-sse: can't listen on standard input, which is no listening TCP socket: ";
+        assert!(
+            line.starts_with(begin) && line.lines().count() == 1,
+            "{line}"
+        );
+    }
+}
+
+/// A stream that is followed to event `last`, on as many connections as it takes. No number may be
+/// missing or come twice, and no connect may be refused.
+fn follow(address: SocketAddr, last: u64, seen: &AtomicUsize) {
+    let mut last_event_id = String::new();
+    let mut next = 1;
+    while next <= last {
+        let mut client = Client::connect(address);
+        client.send_get("/events", &format!("Last-Event-ID: {last_event_id}\r\n"));
+        let mut reader = Reader::default();
+        // The end or a reset is a loss, after which an EventSource connects again.
+        while next <= last
+            && let Some(bytes) = client.try_read()
+        {
+            let dispatched = reader.dispatched.len();
+            reader.feed(&bytes);
+            for event in &reader.dispatched[dispatched..] {
+                assert_eq!(event.data, next.to_string());
+                next += 1;
+                seen.fetch_add(1, Relaxed);
+            }
+        }
+        if !reader.last_event_id.is_empty() {
+            last_event_id = reader.last_event_id;
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs 3000 file descriptors"]
+fn across_restarts_no_client_is_refused_and_a_thousand_streams_miss_no_event() {
+    const STREAMS: usize = 1_000;
+    let (listener, address) = socket();
+    let start = || {
+        let stdin = input(listener.try_clone().expect("its other name"));
+        Server::listening(bare_sse(&["-q", "--interval", "100ms"]).stdin(stdin))
+    };
+    let seen = Arc::new(AtomicUsize::new(0));
+    let mut server = start();
+    let streams: Vec<_> = (0..STREAMS)
+        .map(|_| {
+            let seen = Arc::clone(&seen);
+            let thread = thread::Builder::new().stack_size(256 * 1024);
+            thread
+                .spawn(move || follow(address, 60, &seen))
+                .expect("a thread")
+        })
+        .collect();
+    for part in 1..=3 {
+        wait_until("a part of all events has come", || {
+            seen.load(Relaxed) > part * 15 * STREAMS
+        });
+        drop(server);
+        // New clients wait for the next server meanwhile.
+        thread::sleep(Duration::from_millis(200));
+        server = start();
+    }
+    for stream in streams {
+        stream.join().expect("no event is missing");
+    }
+    assert_eq!(seen.load(Relaxed), 60 * STREAMS);
+}
+
+/// A unit of the README, by its path.
+fn unit(name: &str) -> String {
+    let readme = include_str!("../README.md");
+    let begin = format!("```ini\n# /etc/systemd/system/{name}\n");
+    let unit = readme
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("no {name} in the README"));
+    unit.1.split_once("```").expect("its end").0.to_string()
+}
+
+#[test]
+#[ignore = "needs systemd"]
+fn systemd_finds_no_fault_in_the_units_of_the_readme() {
+    let folder = Folder::create();
+    let server = env!("CARGO_BIN_EXE_bare-sse");
+    let units = ["bare-sse.socket", "bare-sse.service"].map(|name| {
+        let text = unit(name).replace("/usr/local/bin/bare-sse", server);
+        std::fs::write(folder.join(name), text).expect("it is written");
+        folder.join(name)
+    });
+    let mut verify = Command::new("systemd-analyze");
+    let output = verify.arg("verify").args(units).stderr(Stdio::piped());
+    let output = start_program(output)
+        .wait_with_output()
+        .expect("its output");
+    let faults = String::from_utf8_lossy(&output.stderr);
+    // Of other units on the machine it may have something to say.
+    let faults: Vec<_> = faults
+        .lines()
+        .filter(|line| line.contains("bare-sse"))
+        .collect();
+    assert!(faults.is_empty() && output.status.success(), "{faults:?}");
+}
+
+#[test]
+#[ignore = "needs systemd"]
+fn the_service_of_the_readme_is_started_by_the_first_client_of_its_socket() {
+    let (listener, address) = socket();
+    drop(listener);
+    let command = unit("bare-sse.service");
+    let command = command
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let command = command
+        .expect("a command")
+        .replace("/usr/local/bin/bare-sse", env!("CARGO_BIN_EXE_bare-sse"));
+    let mut activate = Command::new("systemd-socket-activate");
+    activate.arg(format!("--listen={address}"));
+    activate
+        .args(["sh", "-c", &format!("exec {command} <&3")])
+        .stderr(Stdio::piped());
+    let mut process = start_program(&mut activate);
+    let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
+    lines.next().expect("it listens").expect("a line");
+    let connected = TcpStream::connect(address);
+    let mut client = Client::of(connected.expect("the socket listens"));
+    client.send_get("/events", "");
+    client.read_until("id: 1\n");
+    process.kill().expect("it is killed");
+    process.wait().expect("it ends");
+}
