@@ -16,7 +16,7 @@ use crate::response::{Persistence, Response, Status};
 use crate::slots::Slot;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many bytes of responses wait at most to leave in one write.
 const MOST_WAITING: usize = 256 * 1024;
@@ -101,17 +101,18 @@ struct Connection<'a, 'b> {
 impl Connection<'_, '_> {
     /// Reads and answers requests until there are no more.
     fn answer_requests(mut self) -> io::Result<Ending> {
-        let limits = self.client.limits;
-        let mut idle = limits.head;
+        let mut is_new = true;
         // What was read and is not answered: the beginning of a head, or nothing.
         let mut bytes = Vec::new();
         let mut begin = None;
         loop {
-            let timeout = if bytes.is_empty() {
-                idle
-            } else {
+            let timeout = if !bytes.is_empty() {
                 let begin: &mut Instant = begin.get_or_insert_with(Instant::now);
-                limits.head.saturating_sub(begin.elapsed())
+                self.head_limit().saturating_sub(begin.elapsed())
+            } else if is_new {
+                self.head_limit()
+            } else {
+                self.client.limits.idle
             };
             match self.client.read(&mut bytes, timeout) {
                 Ok(1..) => {}
@@ -129,8 +130,18 @@ impl Connection<'_, '_> {
             if used > 0 {
                 bytes.drain(..used);
                 begin = None;
-                idle = limits.idle;
+                is_new = false;
             }
+        }
+    }
+
+    /// How long the client may take for a head: a tenth of the usual time when slots are scarce.
+    fn head_limit(&self) -> Duration {
+        let limit = self.client.limits.head;
+        if self.slot.is_scarce() {
+            limit / 10
+        } else {
+            limit
         }
     }
 
@@ -167,6 +178,9 @@ impl Connection<'_, '_> {
             (Method::Get | Method::Head, b"/events") => {
                 let seen = last_event(request.last_event_id);
                 if counter.is_over(seen) {
+                    let (client, seen) = (self.client.address, seen.unwrap_or_default());
+                    let log = &self.site.log;
+                    log.line(format_args!("{client} got 204, last event ID {seen}"));
                     self.respond(&counter.over(), persistence, false)?;
                 } else if request.method == Method::Head {
                     self.push(counter.head(persistence).as_bytes())?;

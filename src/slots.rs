@@ -51,7 +51,7 @@ impl Slot {
     /// Whether fewer than a tenth of all slots are free.
     pub fn is_scarce(&self) -> bool {
         let Slots { most, taken, .. } = &*self.0;
-        most - taken.load(SeqCst) < most / 10
+        10 * (most - taken.load(SeqCst)) < *most
     }
 }
 

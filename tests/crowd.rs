@@ -128,7 +128,7 @@ impl Drop for MaxMapCount {
 #[ignore = "needs 20000 file descriptors, 19000 threads and the right to raise vm.max_map_count"]
 fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served() {
     let _alone = alone();
-    let Some(_raised) = MaxMapCount::raise(80_000) else {
+    let Some(_raised) = MaxMapCount::raise(100_000) else {
         eprintln!("not shown: {MAX_MAP_COUNT} can't be raised here");
         return;
     };

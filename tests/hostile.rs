@@ -7,7 +7,7 @@ use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::page::Page;
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -188,6 +188,122 @@ fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
         thread::sleep(Duration::from_millis(5));
     }
     assert!(begin.elapsed() > SHORT_LIMITS.write, "it was not slow");
+}
+
+#[test]
+fn a_client_that_reads_a_fast_stream_slowly_but_steadily_stays() {
+    // Linux tells a client's system of free room when a sixteenth of 6 MB is free, which takes this
+    // client half of the limit; and it wakes a writer when a third of 4 MB is free, which takes twice
+    // the limit.
+    const RATE: f64 = 700e3;
+    let limits = Limits {
+        write: Duration::from_secs(1),
+        ..SHORT_LIMITS
+    };
+    let site = Site {
+        limits,
+        ..counting(Duration::ZERO)
+    };
+    let mut client = InProcess::start(site, 10).connect();
+    client.send_get("/events", "");
+    let (begin, mut count) = (Instant::now(), 0);
+    while begin.elapsed() < 8 * limits.write {
+        let due = (begin.elapsed().as_secs_f64() * RATE) as usize;
+        client.read_bytes(due - count);
+        count = due;
+        thread::sleep(Duration::from_millis(20));
+    }
+    // Had it been cut off, then no more would come than the buffers hold.
+    for _ in 0..64 {
+        client.read_bytes(1024 * 1024);
+    }
+}
+
+#[test]
+fn a_head_that_begins_just_before_the_idle_limit_has_its_time() {
+    let server = InProcess::start(site(Counter::default()), 10);
+    let mut client = server.connect();
+    client.send_get("/", "");
+    client.read_response(false);
+    thread::sleep(SHORT_LIMITS.idle - Duration::from_millis(100));
+    client.send(b"GET / HTTP/1.1\r\n");
+    thread::sleep(Duration::from_millis(200));
+    client.send(b"Host: x\r\n\r\n");
+    assert_eq!(client.read_response(false).status(), 200);
+}
+
+/// A hundred connections that hold all slots, and open again whenever they are closed. They send
+/// these bytes now and then.
+fn hold_all_slots(server: &InProcess, bytes: &'static [u8]) -> Arc<AtomicBool> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (stop, address) = (Arc::clone(&is_over), server.address);
+    let connect = move || {
+        let mut socket = TcpStream::connect(address).expect("the server listens");
+        let _ = socket.write_all(bytes);
+        socket.set_nonblocking(true).expect("an option");
+        (socket, Instant::now())
+    };
+    thread::spawn(move || {
+        let mut sockets: Vec<_> = (0..100).map(|_| connect()).collect();
+        while !stop.load(Relaxed) {
+            for connection in &mut sockets {
+                let (socket, sent) = connection;
+                let is_closed = match socket.read(&mut [0; 4096]) {
+                    Ok(count) => count == 0,
+                    Err(error) => error.kind() != ErrorKind::WouldBlock,
+                };
+                if is_closed {
+                    *connection = connect();
+                } else if sent.elapsed() > SHORT_LIMITS.idle * 4 / 5 {
+                    let _ = socket.write_all(bytes);
+                    *sent = Instant::now();
+                }
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    is_over
+}
+
+#[test]
+fn visitors_are_served_while_others_hold_all_slots() {
+    for bytes in [&b""[..], b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n", b"GET"] {
+        let server = InProcess::start(site(Counter::default()), 100);
+        let is_over = hold_all_slots(&server, bytes);
+        thread::sleep(2 * SHORT_LIMITS.idle);
+        (0..20).for_each(|_| page_is_served(server.address));
+        is_over.store(true, Relaxed);
+    }
+}
+
+#[test]
+fn when_few_slots_are_free_responses_close_their_connections() {
+    let server = InProcess::start(site(Counter::default()), 10);
+    let ask = |client: &mut Client| {
+        client.send_get("/", "");
+        client
+            .read_response(false)
+            .field("Connection")
+            .map(String::from)
+    };
+    let mut first = server.connect();
+    assert_eq!(ask(&mut first), None);
+    let _others: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    let mut last = server.connect();
+    assert_eq!(ask(&mut last).as_deref(), Some("close"));
+    assert_eq!(last.read_to_end(), b"");
+}
+
+#[test]
+fn a_thread_that_panics_ends_its_connection_and_frees_its_slot() {
+    // The first event would be due after the end of time.
+    let server = InProcess::start(counting(Duration::MAX), 1);
+    for _ in 0..5 {
+        let mut client = server.connect();
+        client.send_get("/events", "");
+        assert!(client.read_to_end().ends_with(b"retry: 10000\n\n"));
+        page_is_served(server.address);
+    }
 }
 
 #[test]

@@ -1,14 +1,21 @@
 //! The program as its user starts it: flags, messages, exit codes, standard output.
 
+#![cfg(unix)]
+
 mod support;
 
 use bare_sse::options::{Command as Line, HELP, Options};
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
-use support::{Client, Folder, Server, listening_line};
+use support::{Client, Folder, PATIENCE, Server, listening_line, run_program};
 
 fn run(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bare-sse"))
@@ -103,10 +110,34 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
         ("--allow-origin", "a\r\nb://"),
         ("--allow-origin", "localhost"),
         ("--allow-origin", "http://a,http://b"),
+        ("--allow-origin", "http://localhost:8080/"),
+        ("--allow-origin", "http://localhost/page"),
+        ("--allow-origin", "HTTP://localhost"),
+        ("--allow-origin", "http://Localhost"),
+        ("--allow-origin", "http://localhost:x"),
+        ("--allow-origin", "http://localhost:"),
+        ("--allow-origin", "http://"),
+        ("--allow-origin", "://"),
     ] {
         let error = wrong(&[flag, value]);
         assert!(error.starts_with(&format!("{flag} needs ")), "{error}");
         assert!(error.ends_with(&format!("not {value:?}")), "{error}");
+    }
+}
+
+#[test]
+fn an_origin_is_accepted_as_browsers_send_it() {
+    for origin in [
+        "*",
+        "null",
+        "http://localhost:8080",
+        "https://a-b.example",
+        "http://[::1]",
+        "http://[::1]:80",
+        "chrome-extension://abcdef",
+    ] {
+        let options = options(&["--allow-origin", origin]);
+        assert_eq!(options.counter.allow_origin.as_deref(), Some(origin));
     }
 }
 
@@ -162,6 +193,55 @@ fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
         line.contains("index.html: ") && line.lines().count() == 1,
         "{line}"
     );
+}
+
+#[test]
+fn a_page_that_is_no_regular_file_ends_the_program_with_1_and_a_line_that_says_so() {
+    let folder = Folder::create();
+    let page = folder.join("index.html");
+    run_program(Command::new("mkfifo").arg(&page));
+    let fifo = run(&[
+        "--www",
+        folder.0.to_str().expect("UTF-8"),
+        "--listen=127.0.0.1:0",
+    ]);
+    fs::remove_file(&page).expect("it is there");
+    symlink("/dev/zero", &page).expect("a link");
+    let device = run(&[
+        "--www",
+        folder.0.to_str().expect("UTF-8"),
+        "--listen=127.0.0.1:0",
+    ]);
+    fs::remove_file(&page).expect("it is there");
+    let large = File::create(&page).expect("a file");
+    large.set_len((1 << 30) + 1).expect("a file with a hole");
+    let large = run(&[
+        "--www",
+        folder.0.to_str().expect("UTF-8"),
+        "--listen=127.0.0.1:0",
+    ]);
+    for (output, reason) in [
+        (fifo, "it is no regular file"),
+        (device, "it is no regular file"),
+        (large, "it is over 1 GiB"),
+    ] {
+        assert_eq!(output.status.code(), Some(1));
+        let line = format!("bare-sse: can't read {}: {reason}\n", page.display());
+        assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+    }
+}
+
+#[test]
+fn the_directory_of_the_page_may_have_a_name_that_is_not_utf_8() {
+    let folder = Folder::create();
+    let directory = folder.0.join(OsStr::from_bytes(b"\xff"));
+    fs::create_dir(&directory).expect("a directory");
+    fs::write(directory.join("index.html"), "<p>mine").expect("a page");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+    let server = Server::from_command(command.arg("--www").arg(&directory));
+    let mut client = server.connect();
+    client.send_get("/", "");
+    assert_eq!(client.read_response(false).content, b"<p>mine");
 }
 
 #[test]
@@ -263,4 +343,42 @@ fn a_full_standard_output_that_nobody_reads_stalls_no_stream() {
         .and_then(|n| n.parse().ok())
         .expect("a number");
     assert!(count > 10_000, "{count}");
+}
+
+#[test]
+fn a_standard_output_in_non_blocking_mode_gets_every_line_when_it_is_read() {
+    let (reader, writer) = UnixStream::pair().expect("a pair");
+    writer.set_nonblocking(true).expect("an option");
+    reader.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+    command.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--interval",
+        "0s",
+        "--count",
+        "50000",
+    ]);
+    let process = command.stdout(OwnedFd::from(writer)).spawn();
+    let _process = Ended(process.expect("it starts"));
+    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    let listening = lines.next().expect("a line");
+    let address = listening.strip_prefix("Listening on http://").expect("it");
+    let mut client = Client::connect(address.parse().expect("an address"));
+    client.send_get("/events", "");
+    // The socket is full long before this comes, and the log has found that it would block.
+    client.read_until("event: end\ndata: 50000\n\n");
+    let (mut told, mut dropped) = (0, 0);
+    for line in lines {
+        match line.split_once(' ').expect("two words") {
+            (count, "lines dropped") => dropped += count.parse::<u64>().expect("a number"),
+            _ => told += 1,
+        }
+        // `got`, the events, and `ended`.
+        if told + dropped == 50_002 {
+            break;
+        }
+    }
+    assert_eq!(told + dropped, 50_002);
+    assert!(told > 4_000, "{told} lines were told");
 }

@@ -157,6 +157,7 @@ fn a_client_that_has_seen_the_last_event_is_told_not_to_come_back() {
             answer.head,
             format!("HTTP/1.1 204 No Content\r\nDate: {date}\r\n\r\n")
         );
+        server.wait_for_log(&format!("got 204, last event ID {id}"));
     }
 }
 
@@ -242,6 +243,38 @@ fn options_change_the_reconnection_time_and_let_other_origins_in() {
         &mut client,
         &format!("{head}\r\n{origin}\r\nretry: 1500\n\n"),
     );
+}
+
+#[test]
+fn a_preflight_from_an_allowed_origin_gets_what_a_reconnect_needs() {
+    let preflight = "OPTIONS /events HTTP/1.1\r\nHost: x\r\nOrigin: http://localhost:8080\r\n\
+                     Access-Control-Request-Method: GET\r\n\
+                     Access-Control-Request-Headers: last-event-id\r\n\r\n";
+    let open = Server::start(&["--allow-origin", "http://localhost:8080"]);
+    let mut client = open.connect();
+    client.send(preflight.as_bytes());
+    let answer = client.read_response(false);
+    let date = answer.field("Date").expect("a date");
+    assert_eq!(
+        answer.head,
+        format!(
+            "HTTP/1.1 204 No Content\r\n\
+             Date: {date}\r\n\
+             Access-Control-Allow-Origin: http://localhost:8080\r\n\
+             Access-Control-Allow-Methods: GET\r\n\
+             Access-Control-Allow-Headers: Last-Event-ID, Accept, Cache-Control\r\n\
+             Access-Control-Max-Age: 86400\r\n\
+             \r\n"
+        )
+    );
+    // Any other OPTIONS is refused, and so is this one without --allow-origin.
+    client.send(b"OPTIONS /events HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\n\r\n");
+    assert_eq!(client.read_response(false).status(), 405);
+    client.send(preflight.replace("/events", "/").as_bytes());
+    assert_eq!(client.read_response(false).status(), 405);
+    let mut client = Server::start(&[]).connect();
+    client.send(preflight.as_bytes());
+    assert_eq!(client.read_response(false).status(), 405);
 }
 
 #[test]

@@ -229,6 +229,17 @@ impl Client {
         Response { head, content }
     }
 
+    /// Reads what comes next. `None` is the end of the connection, or its loss.
+    pub fn try_read(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = [0; 4096];
+        let count = self
+            .socket
+            .read(&mut bytes)
+            .ok()
+            .filter(|&count| count > 0)?;
+        Some(bytes[..count].to_vec())
+    }
+
     fn read_more(&mut self) -> bool {
         let mut bytes = [0; 65536];
         let count = loop {
@@ -241,8 +252,10 @@ impl Client {
         count > 0
     }
 
+    /// The end of what was read and not taken.
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
+        let end = self.bytes.len().saturating_sub(200);
+        String::from_utf8_lossy(&self.bytes[end..]).into_owned()
     }
 }
 
