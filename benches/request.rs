@@ -1,12 +1,14 @@
-//! How fast request heads are parsed, in bytes per second: `cargo bench --bench request`.
-//!
-//! One parser takes head after head, as it does on a connection that persists.
+//! How fast request heads are parsed, and what it costs to parse again after each byte:
+//! `cargo bench --bench request`.
 
-use bare_sse::request::{Method, RequestParser, Version};
+use bare_sse::request;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Instant;
 
-/// What wrk sends: the shortest head that HTTP/1.1 allows, or nearly so.
+/// What wrk sends: nearly the shortest head that HTTP/1.1 allows.
 const WRK: &str = "GET / HTTP/1.1\r\nHost: 127.0.0.1:3000\r\n\r\n";
 
 /// What Chromium sends when somebody types the address of the page.
@@ -30,7 +32,7 @@ const CHROMIUM: &str = "\
     Accept-Language: en-US,en;q=0.9\r\n\
     \r\n";
 
-/// What Chromium's `EventSource` sends when its stream has ended behind event 41.
+/// What Chromium's `EventSource` sends when its stream has ended after event 41.
 const RECONNECT: &str = "\
     GET /events HTTP/1.1\r\n\
     Host: localhost:3000\r\n\
@@ -51,38 +53,70 @@ const RECONNECT: &str = "\
     Accept-Language: en-US,en;q=0.9\r\n\
     \r\n";
 
+/// Whole heads, in bytes per second.
 fn parse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse a head");
-    for (name, head, path, last_event_id) in [
-        ("wrk", WRK, "/", None),
-        ("Chromium", CHROMIUM, "/", None),
-        ("EventSource reconnect", RECONNECT, "/events", Some("41")),
+    for (name, head) in [
+        ("wrk", WRK),
+        ("Chromium", CHROMIUM),
+        ("EventSource reconnect", RECONNECT),
     ] {
-        let bytes = head.as_bytes();
-        check(bytes, path, last_event_id);
-        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        let head = head.as_bytes();
+        assert!(matches!(request::parse(head), Ok(Some(_))));
+        group.throughput(Throughput::Bytes(head.len() as u64));
         group.bench_function(name, |bencher| {
-            let mut parser = RequestParser::default();
-            bencher.iter(|| black_box(parser.parse(black_box(bytes))));
+            bencher.iter(|| black_box(request::parse(black_box(head))));
         });
     }
     group.finish();
 }
 
-/// The parser takes the whole head, twice, and sees in it what it should.
-fn check(bytes: &[u8], path: &str, last_event_id: Option<&str>) {
-    let mut parser = RequestParser::default();
-    for _ in 0..2 {
-        let request = parser.parse(bytes).expect("a valid head");
-        let request = request.expect("a whole head");
-        assert_eq!(request.method, Method::Get);
-        assert_eq!(request.path, path.as_bytes());
-        assert_eq!(request.version, Version::Http11);
-        assert!(request.persistent && !request.has_content);
-        assert_eq!(request.last_event_id, last_event_id.map(str::as_bytes));
-        assert_eq!(request.head_length, bytes.len());
-    }
+/// A head of 16,000 bytes that comes one byte at a time. The parser starts over after each byte. Both
+/// times are for one byte: parsing is the mean over all of the head, the system calls are a write and
+/// a read on loopback.
+fn one_byte_at_a_time(criterion: &mut Criterion) {
+    let field = format!("Field: {}\r\n", "v".repeat(181));
+    let fields = field.repeat(84);
+    let head = format!("GET / HTTP/1.1\r\nHost: localhost:3000\r\n{fields}\r\n");
+    let head = head.as_bytes();
+    assert_eq!(head.len(), 16_000);
+    assert!(matches!(request::parse(head), Ok(Some(_))));
+
+    let mut group = criterion.benchmark_group("one byte of a head of 16,000 bytes");
+    group.bench_function("parse all bytes so far", |bencher| {
+        bencher.iter_custom(|count| {
+            let count = count as usize;
+            let start = Instant::now();
+            // Lengths from the shortest to the whole head, evenly spaced.
+            for number in 1..=count {
+                let come = &head[..number * head.len() / count];
+                let _ = black_box(request::parse(black_box(come)));
+            }
+            start.elapsed()
+        });
+    });
+    group.bench_function("write and read it", |bencher| {
+        let (mut client, mut server) = connection();
+        let mut byte = [b'a'];
+        bencher.iter(|| {
+            client.write_all(&byte).expect("the connection is open");
+            server
+                .read_exact(&mut byte)
+                .expect("the connection is open");
+        });
+    });
+    group.finish();
 }
 
-criterion_group!(benches, parse);
+/// Both ends of a connection on loopback, on which each write is sent at once.
+fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let client = TcpStream::connect(address).expect("the listener is open");
+    client.set_nodelay(true).expect("an open connection");
+    let (server, _) = listener.accept().expect("a client");
+    (client, server)
+}
+
+criterion_group!(benches, parse, one_byte_at_a_time);
 criterion_main!(benches);
