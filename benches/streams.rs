@@ -256,7 +256,10 @@ impl Stream {
         match expect(&mut self.socket, event.as_bytes()) {
             Ok(()) => self.last = next,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => self.fault = Some(format!("where event {next} was due: {error}")),
+            Err(error) => {
+                let fault = || format!("where event {next} was due: {error}");
+                self.fault.get_or_insert_with(fault);
+            }
         }
         self.last == next
     }
@@ -281,15 +284,17 @@ impl Stream {
     }
 }
 
-/// Reads as many bytes as are expected, and compares. The server writes an event whole, so all of it
-/// is there or nothing.
+/// Reads once, and compares. The server writes an event whole, so all of it is there or nothing.
 fn expect(socket: &mut TcpStream, expected: &[u8]) -> io::Result<()> {
     let mut bytes = vec![0; expected.len()];
-    socket.read_exact(&mut bytes)?;
+    let count = socket.read(&mut bytes)?;
+    if count == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
     if bytes == expected {
         return Ok(());
     }
-    let bytes = String::from_utf8_lossy(&bytes);
+    let bytes = String::from_utf8_lossy(&bytes[..count]);
     Err(io::Error::other(format!("{bytes:?} came")))
 }
 
