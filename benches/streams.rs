@@ -17,7 +17,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,13 +42,10 @@ last late: how much later than its number of intervals after the head the last e
   The server adds up to a hundredth of the interval on purpose.
 CPU, memory: the server's, without the kernel's memory for sockets and threads. Known on Linux.";
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("streams: {error}");
-            ExitCode::FAILURE
-        }
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("streams: {error}");
+        process::exit(1);
     }
 }
 
@@ -62,9 +59,9 @@ fn run() -> Result<(), Box<dyn Error>> {
         match word.as_str() {
             "--bench" => {}
             "--test" => is_test = true,
-            "--seconds" => seconds = words.next().ok_or("--seconds needs a number")?.parse()?,
+            "--seconds" => seconds = number(words.next())?,
             "--interval" => interval = parse_interval(words.next().unwrap_or_default())?,
-            count => counts.push(count.parse().map_err(|error| format!("{count}: {error}"))?),
+            _ => counts.push(number(Some(word))? as usize),
         }
     }
     if counts.is_empty() {
@@ -74,8 +71,9 @@ fn run() -> Result<(), Box<dyn Error>> {
         (counts, seconds, interval) = (vec![20], 1, Duration::from_millis(100));
     }
     check_file_limit(*counts.iter().max().expect("there is one"))?;
-    let rounds = Duration::from_secs(seconds).div_duration_f64(interval) as u32;
-    let rounds = rounds.max(2);
+    let rounds = Duration::from_secs(seconds)
+        .div_duration_f64(interval)
+        .max(2.0) as u32;
     println!("{HEADER}");
     for count in counts {
         measure(count, &Plan { interval, rounds })?;
@@ -84,16 +82,20 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// For how many intervals to measure.
+/// What to measure: how many intervals.
 struct Plan {
     interval: Duration,
     rounds: u32,
 }
 
+fn number(word: Option<String>) -> Result<u64, String> {
+    let word = word.unwrap_or_default();
+    word.parse().map_err(|_| format!("{word:?} is no number"))
+}
+
 /// Reads a duration as the server does.
 fn parse_interval(value: String) -> Result<Duration, String> {
-    let command = options::Command::parse(["--interval".into(), value.into()])?;
-    match command {
+    match options::Command::parse(["--interval".into(), value.into()])? {
         options::Command::Serve(options) if !options.counter.interval.is_zero() => {
             Ok(options.counter.interval)
         }
@@ -118,11 +120,7 @@ fn check_file_limit(count: usize) -> Result<(), String> {
 fn measure(count: usize, plan: &Plan) -> Result<(), Box<dyn Error>> {
     let server = Server::start(plan.interval, count)?;
     let memory = server.memory();
-    let mut streams = Vec::new();
-    for number in 1..=count {
-        let stream = Stream::open(server.address);
-        streams.push(stream.map_err(|error| format!("stream {number} did not open: {error}"))?);
-    }
+    let streams = open(server.address, count)?;
     let length = SETTLE + plan.interval * (plan.rounds + 2);
     eprintln!("{count} streams are open, measuring for {length:?}");
     let cpu = server.cpu();
@@ -147,13 +145,13 @@ fn measure(count: usize, plan: &Plan) -> Result<(), Box<dyn Error>> {
         ..Row::default()
     };
     sleep_until(start + length);
-    // The CPU time is that of more rounds than were counted.
+    // The CPU time covers more rounds than were counted.
     let part = (plan.interval * plan.rounds).div_duration_f64(start.elapsed());
     let cpu = (server.cpu() - cpu) * part;
     let memory = server.memory() - memory;
 
-    let mut faults: Vec<String> = Vec::new();
-    faults.extend(others.into_iter().filter_map(|(_, stream)| stream.fault()));
+    let others = others.into_iter().map(|(_, stream)| stream);
+    let mut faults: Vec<String> = others.filter_map(Stream::fault).collect();
     for thread in watched {
         let (arrivals, stream) = thread.join().map_err(|_| "a thread panicked")?;
         row.add(&arrivals, stream.opened, plan);
@@ -164,6 +162,15 @@ fn measure(count: usize, plan: &Plan) -> Result<(), Box<dyn Error>> {
         None => Ok(()),
         Some(first) => Err(format!("{} streams failed, one {first}", faults.len()).into()),
     }
+}
+
+/// Opens streams, one after the other.
+fn open(address: SocketAddr, count: usize) -> Result<Vec<Stream>, String> {
+    let open = |number| {
+        let stream = Stream::open(address);
+        stream.map_err(|error| format!("stream {number} did not open: {error}"))
+    };
+    (1..=count).map(open).collect()
 }
 
 /// The server in a process of its own, which ends when this is dropped.
@@ -257,8 +264,8 @@ impl Stream {
             Ok(()) => self.last = next,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
-                let fault = || format!("where event {next} was due: {error}");
-                self.fault.get_or_insert_with(fault);
+                let fault = format!("when event {next} was due: {error}");
+                self.fault.get_or_insert(fault);
             }
         }
         self.last == next
@@ -279,7 +286,7 @@ impl Stream {
 
     /// What went wrong with it.
     fn fault(self) -> Option<String> {
-        let silent = (self.last == 0).then(|| "brought no event".into());
+        let silent = (self.last == 0).then(|| "without an event".into());
         self.fault.or(silent)
     }
 }
@@ -295,7 +302,7 @@ fn expect(socket: &mut TcpStream, expected: &[u8]) -> io::Result<()> {
         return Ok(());
     }
     let bytes = String::from_utf8_lossy(&bytes[..count]);
-    Err(io::Error::other(format!("{bytes:?} came")))
+    Err(io::Error::other(format!("{bytes:?} came instead")))
 }
 
 /// Looks at each stream once an interval, from its first look on. Returns how many of the later looks
