@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 const SERVER: &str = env!("CARGO_BIN_EXE_bare-sse");
 
 fn main() {
-    let is_bench = std::env::args().any(|word| word == "--bench");
+    let has = |option: &str| std::env::args().any(|word| word == option);
+    let is_bench = has("--bench") && !has("--test");
     let (rounds, count) = if is_bench { (5, 3_000) } else { (1, 100) };
     for (name, start) in [
         ("its own socket", own as fn() -> _),
