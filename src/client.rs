@@ -40,7 +40,7 @@ impl Limits {
 const WRITE_TRIES: u32 = 10;
 
 /// The most bytes that one read brings. Most heads are shorter.
-const READ: usize = 1024;
+const READ: usize = 2048;
 
 /// How many bytes of an unread request are discarded before the connection is closed anyway.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;

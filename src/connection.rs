@@ -287,16 +287,12 @@ fn second() -> u64 {
 }
 
 /// RFC 9110 15.5.1.
-const CUT_OFF: RequestError = RequestError {
-    status: Status::BAD_REQUEST,
-    reason: "the head has no empty line at its end",
-};
+const CUT_OFF: RequestError =
+    RequestError::new(Status::BAD_REQUEST, "the head has no empty line at its end");
 
 /// RFC 9110 15.5.9.
-const TOO_LATE: RequestError = RequestError {
-    status: Status::REQUEST_TIMEOUT,
-    reason: "the head was not complete in time",
-};
+const TOO_LATE: RequestError =
+    RequestError::new(Status::REQUEST_TIMEOUT, "the head was not complete in time");
 
 /// RFC 9110 15.6.2.
 fn unknown_method() -> Response<'static> {

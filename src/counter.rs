@@ -104,11 +104,9 @@ impl Counter {
             retry: Some(self.retry),
             ..Event::default()
         };
-        [
-            self.head(Persistence::KeepAlive).into_bytes(),
-            encoded(&retry),
-        ]
-        .concat()
+        let mut bytes = self.head(Persistence::KeepAlive).into_bytes();
+        bytes.extend(encoded(&retry));
+        bytes
     }
 
     /// Whether there is nothing left for a client that has seen event `seen`.

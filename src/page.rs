@@ -93,10 +93,7 @@ impl Page {
         // A thread that panicked with the lock left no half-done change.
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = &mut newest[persistence as usize];
-        if !newest
-            .as_ref()
-            .is_some_and(|newest| newest.second == second)
-        {
+        if newest.as_ref().is_none_or(|newest| newest.second != second) {
             let mut bytes = Vec::new();
             self.response().write_head(second, persistence, &mut bytes);
             bytes.extend_from_slice(&self.content);

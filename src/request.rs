@@ -39,19 +39,19 @@ pub const TARGET_LIMIT: usize = 8192;
 /// answered with 501 (RFC 9112 3).
 const METHOD_LIMIT: usize = 32;
 
-/// The methods of RFC 9110 9.3 and RFC 5789.
-#[allow(missing_docs)]
+/// The methods that this server distinguishes (RFC 9110 9.3, RFC 5789).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
+    /// Its response is the page, or the stream.
     Get,
+    /// Its response is that of GET without the content.
     Head,
-    Post,
-    Put,
-    Delete,
-    Connect,
+    /// Its target may be `*`.
     Options,
-    Trace,
-    Patch,
+    /// Its target is `host:port`.
+    Connect,
+    /// POST, PUT, DELETE, TRACE or PATCH.
+    Other,
     /// A token that this server does not know.
     Unknown,
 }
@@ -95,6 +95,13 @@ pub struct RequestError {
     pub status: Status,
     /// One sentence for the person who wrote the request.
     pub reason: &'static str,
+}
+
+impl RequestError {
+    /// An error with this status and reason.
+    pub const fn new(status: Status, reason: &'static str) -> RequestError {
+        RequestError { status, reason }
+    }
 }
 
 impl fmt::Display for RequestError {
@@ -142,12 +149,6 @@ enum Stop {
     Invalid(RequestError),
 }
 
-impl From<RequestError> for Stop {
-    fn from(error: RequestError) -> Stop {
-        Stop::Invalid(error)
-    }
-}
-
 /// `HTTP-message = start-line CRLF *( field-line CRLF ) CRLF` and the content (RFC 9112 2.1).
 fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
     let rest = &mut &*bytes;
@@ -163,7 +164,7 @@ fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
     while let Some(name) = field_name(rest)? {
         fields.count += 1;
         if fields.count > FIELDS_LIMIT {
-            return Err(LARGE_HEAD.into());
+            return Err(Stop::Invalid(LARGE_HEAD));
         }
         fields.add(name, field_value(rest)?)?;
     }
@@ -174,15 +175,28 @@ fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
         version,
         persistent: fields.persistent(version),
         has_content: fields.has_content(version)?,
-        last_event_id: fields.last_event_id.filter(|_| fields.last_event_ids == 1),
-        is_preflight: fields.has_origin && fields.has_request_method,
+        last_event_id: match fields.last_event_ids[..] {
+            [id] => Some(id),
+            _ => None,
+        },
+        is_preflight: fields.origin && fields.request_method,
         head_length: bytes.len() - rest.len(),
     })
 }
 
-/// Takes the first `length` bytes and the one after them, the delimiter.
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<(&'a [u8], u8), Stop> {
-    let (element, after) = rest.split_at(length);
+/// Takes the bytes at the front that are of a class, an element of the grammar, and the byte after
+/// them, its delimiter. An element over `limit` is refused before its delimiter has come.
+fn element<'a>(
+    rest: &mut &'a [u8],
+    is_of_class: impl Fn(u8) -> bool,
+    limit: usize,
+    too_long: RequestError,
+) -> Result<(&'a [u8], u8), Stop> {
+    let end = rest.iter().position(|&byte| !is_of_class(byte));
+    let (element, after) = rest.split_at(end.unwrap_or(rest.len()));
+    if element.len() > limit {
+        return Err(Stop::Invalid(too_long));
+    }
     let (&delimiter, after) = after.split_first().ok_or(Stop::Incomplete)?;
     *rest = after;
     Ok((element, delimiter))
@@ -190,94 +204,90 @@ fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<(&'a [u8], u8), Stop> 
 
 /// Takes the LF after a CR. A bare CR must never count as a line end (RFC 9112 2.2).
 fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
-    match take(rest, 0)? {
-        (_, b'\n') => Ok(()),
-        _ => Err(bad("a CR is followed by LF")),
+    match rest.split_first() {
+        Some((b'\n', after)) => *rest = after,
+        Some(_) => return bad("a CR is followed by LF"),
+        None => return Err(Stop::Incomplete),
     }
+    Ok(())
 }
 
 /// `method SP`, the beginning of the request line (RFC 9112 3). Methods are case-sensitive tokens
 /// (RFC 9110 9.1).
 fn method(rest: &mut &[u8]) -> Result<Method, Stop> {
-    let length = count(rest, is_token);
-    if length > METHOD_LIMIT {
-        return Err(LONG_METHOD.into());
+    match element(rest, is_token, METHOD_LIMIT, LONG_METHOD)? {
+        (b"GET", b' ') => Ok(Method::Get),
+        (b"HEAD", b' ') => Ok(Method::Head),
+        (b"OPTIONS", b' ') => Ok(Method::Options),
+        (b"CONNECT", b' ') => Ok(Method::Connect),
+        (b"POST" | b"PUT" | b"DELETE" | b"TRACE" | b"PATCH", b' ') => Ok(Method::Other),
+        ([_, ..], b' ') => Ok(Method::Unknown),
+        (_, b'\n') => bad(BARE_LF),
+        _ => bad("a request begins with a method, a token, and a space"),
     }
-    Ok(match take(rest, length)? {
-        (_, b'\n') => return Err(BARE_LF.into()),
-        (b"GET", b' ') => Method::Get,
-        (b"HEAD", b' ') => Method::Head,
-        (b"POST", b' ') => Method::Post,
-        (b"PUT", b' ') => Method::Put,
-        (b"DELETE", b' ') => Method::Delete,
-        (b"CONNECT", b' ') => Method::Connect,
-        (b"OPTIONS", b' ') => Method::Options,
-        (b"TRACE", b' ') => Method::Trace,
-        (b"PATCH", b' ') => Method::Patch,
-        ([_, ..], b' ') => Method::Unknown,
-        _ => return Err(bad("a request begins with a method, a token, and a space")),
-    })
 }
 
 /// `request-target SP` (RFC 9112 3). Returns the path.
 fn request_target<'a>(rest: &mut &'a [u8], method: Method) -> Result<&'a [u8], Stop> {
-    let length = count(rest, is_target);
-    if length > TARGET_LIMIT {
-        return Err(LONG_TARGET.into());
-    }
-    match take(rest, length)? {
-        (target, b' ') => Ok(path(method, target)?),
-        (_, b'\n') => Err(BARE_LF.into()),
-        (_, b'\r') => Err(MALFORMED_VERSION.into()),
-        _ => Err(bad(
-            "a request target has visible ASCII bytes only, and no #",
-        )),
+    match element(rest, is_target, TARGET_LIMIT, LONG_TARGET)? {
+        (b"", b' ') => bad("one space stands on each side of the request target"),
+        (target, b' ') => path(method, target),
+        (_, b'\n') => bad(BARE_LF),
+        (_, b'\r') => Err(Stop::Invalid(MALFORMED_VERSION)),
+        _ => bad("a request target has visible ASCII bytes only, and no #"),
     }
 }
 
 /// The path in a request target of any of the four forms (RFC 9112 3.2).
 fn path(method: Method, target: &[u8]) -> Result<&[u8], Stop> {
-    let without_query = &target[..count(target, |byte| byte != b'?')];
+    let query = target.iter().position(|&byte| byte == b'?');
+    let without_query = &target[..query.unwrap_or(target.len())];
     match (method, target) {
-        (_, b"") => Err(bad("one space stands on each side of the request target")),
         // Nobody knows what an unknown method has for a target.
         (Method::Unknown, _) => Ok(target),
         // asterisk-form
         (Method::Options, b"*") => Ok(target),
         // authority-form
-        (Method::Connect, _) => check_host(target).map(|()| target),
+        (Method::Connect, _) if is_host(target) => Ok(target),
+        (Method::Connect, _) => bad("the target of CONNECT is a host, a colon and a port"),
         // origin-form
         (_, [b'/', ..]) => Ok(without_query),
-        // absolute-form. Schemes are case-insensitive (RFC 9110 4.2.3). An https target must be
-        // refused on a connection without TLS (RFC 9110 7.4), and one without a host too (4.2.1).
-        _ => match without_query.split_at_checked("http://".len()) {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"http://") => {
-                let (authority, path) = rest.split_at(count(rest, |byte| byte != b'/'));
-                if matches!(authority, [] | [b':', ..]) {
-                    return Err(bad("an absolute request target names a host"));
-                }
-                check_host(authority).map(|()| path)
-            }
-            _ => Err(bad("a request target begins with / or with http://")),
-        },
+        // absolute-form
+        _ => path_of_absolute_form(without_query),
+    }
+}
+
+/// The path of an `http` URI (RFC 9110 4.2.1), whose scheme is case-insensitive (4.2.3). A URI
+/// without a host must be refused (4.2.1), and so must an `https` URI on a connection without TLS
+/// (7.4).
+fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
+    let Some((scheme, rest)) = uri.split_at_checked("http://".len()) else {
+        return bad("a request target begins with / or with http://");
+    };
+    let end = rest.iter().position(|&byte| byte == b'/');
+    let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
+    if !scheme.eq_ignore_ascii_case(b"http://") {
+        bad("a request target begins with / or with http://")
+    } else if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
+        bad("an absolute request target names a host")
+    } else {
+        Ok(path)
     }
 }
 
 /// `HTTP-version CR LF`, with `HTTP-version = "HTTP/" DIGIT "." DIGIT`, case-sensitive (RFC 9112
 /// 2.3). A minor version above 1 is treated as 1 (RFC 9110 2.5).
 fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
-    let length = count(rest, |byte| byte.is_ascii_graphic());
-    if length > "HTTP/1.1".len() {
-        return Err(MALFORMED_VERSION.into());
-    }
-    let version = match take(rest, length)? {
-        (_, b'\n') => return Err(BARE_LF.into()),
+    let length = "HTTP/1.1".len();
+    let is_visible = |byte: u8| byte.is_ascii_graphic();
+    let version = match element(rest, is_visible, length, MALFORMED_VERSION)? {
         (b"HTTP/1.0", b'\r') => Version::Http10,
         ([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'], b'\r') => Version::Http11,
         ([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'], b'\r') => {
-            return Err(OTHER_VERSION.into());
+            return Err(Stop::Invalid(OTHER_VERSION));
         }
-        _ => return Err(MALFORMED_VERSION.into()),
+        (_, b'\n') => return bad(BARE_LF),
+        _ => return Err(Stop::Invalid(MALFORMED_VERSION)),
     };
     line_feed(rest)?;
     Ok(version)
@@ -285,27 +295,25 @@ fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
 
 /// `field-name ":"`, or the empty line, for which it returns `None` (RFC 9112 5).
 fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
-    let length = count(rest, is_token);
-    match take(rest, length)? {
+    match element(rest, is_token, HEAD_LIMIT, LARGE_HEAD)? {
         (b"", b'\r') => line_feed(rest).map(|()| None),
-        (b"", b':') => Err(bad("a field line begins with the field's name")),
+        (b"", b':') => bad("a field line begins with the field's name"),
         (name, b':') => Ok(Some(name)),
-        (_, b'\n') => Err(BARE_LF.into()),
+        (_, b'\n') => bad(BARE_LF),
         // A server must refuse obs-fold, or unfold it (RFC 9112 5.2).
-        (b"", b' ' | b'\t') => Err(bad("a field line begins with its name: no folded lines")),
+        (b"", b' ' | b'\t') => bad("a field line begins with its name: no folded lines"),
         // A server must refuse whitespace between name and colon (RFC 9112 5.1).
-        (_, b' ' | b'\t') => Err(bad("no space before the colon of a field line")),
-        _ => Err(bad("a field name is a token, and a colon follows it")),
+        (_, b' ' | b'\t') => bad("no space before the colon of a field line"),
+        _ => bad("a field name is a token, and a colon follows it"),
     }
 }
 
 /// `OWS field-value OWS CR LF` (RFC 9112 5). Returns the value without the optional whitespace.
 fn field_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
-    let length = count(rest, is_value);
-    match take(rest, length)? {
+    match element(rest, is_value, HEAD_LIMIT, LARGE_HEAD)? {
         (value, b'\r') => line_feed(rest).map(|()| value.trim_ascii()),
-        (_, b'\n') => Err(BARE_LF.into()),
-        _ => Err(bad("a field value has no control bytes")),
+        (_, b'\n') => bad(BARE_LF),
+        _ => bad("a field value has no control bytes"),
     }
 }
 
@@ -317,13 +325,10 @@ struct Fields<'a> {
     close: bool,
     keep_alive: bool,
     content_length: Option<u64>,
-    has_transfer_encoding: bool,
-    transfer_codings: usize,
-    final_coding_is_chunked: bool,
-    last_event_ids: usize,
-    last_event_id: Option<&'a [u8]>,
-    has_origin: bool,
-    has_request_method: bool,
+    transfer_codings: Option<Vec<&'a [u8]>>,
+    last_event_ids: Vec<&'a [u8]>,
+    origin: bool,
+    request_method: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -332,7 +337,9 @@ impl<'a> Fields<'a> {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("host") {
             self.hosts += 1;
-            check_host(value)?;
+            if !is_host(value) {
+                return bad("Host is a host name or address and, after a colon, a port number");
+            }
         } else if is("connection") {
             // A list over all lines of this name, of case-insensitive options (RFC 9110 7.6.1).
             for option in list(value) {
@@ -342,18 +349,13 @@ impl<'a> Fields<'a> {
         } else if is("content-length") {
             self.add_content_length(value)?;
         } else if is("transfer-encoding") {
-            self.has_transfer_encoding = true;
-            for coding in list(value) {
-                self.transfer_codings += 1;
-                self.final_coding_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
-            }
+            let codings = self.transfer_codings.get_or_insert_default();
+            codings.extend(list(value));
         } else if is("last-event-id") {
-            self.last_event_ids += 1;
-            self.last_event_id = Some(value);
-        } else if is("origin") {
-            self.has_origin = true;
-        } else if is("access-control-request-method") {
-            self.has_request_method = true;
+            self.last_event_ids.push(value);
+        } else {
+            self.origin |= is("origin");
+            self.request_method |= is("access-control-request-method");
         }
         Ok(())
     }
@@ -361,10 +363,10 @@ impl<'a> Fields<'a> {
     /// One number, which may be repeated and must not differ (RFC 9110 8.6, RFC 9112 6.3).
     fn add_content_length(&mut self, value: &[u8]) -> Result<(), Stop> {
         let Some(length) = decimal(value) else {
-            return Err(bad("Content-Length is one decimal number below 2^64"));
+            return bad("Content-Length is one decimal number below 2^64");
         };
         if self.content_length.is_some_and(|other| other != length) {
-            return Err(bad("two Content-Length fields differ"));
+            return bad("two Content-Length fields differ");
         }
         self.content_length = Some(length);
         Ok(())
@@ -374,8 +376,8 @@ impl<'a> Fields<'a> {
     fn check_host_count(&self, version: Version) -> Result<(), Stop> {
         match (self.hosts, version) {
             (1, _) | (0, Version::Http10) => Ok(()),
-            (0, Version::Http11) => Err(bad("an HTTP/1.1 request has a Host field")),
-            _ => Err(bad("a request has one Host field")),
+            (0, Version::Http11) => bad("an HTTP/1.1 request has a Host field"),
+            _ => bad("a request has one Host field"),
         }
     }
 
@@ -388,56 +390,45 @@ impl<'a> Fields<'a> {
     /// Whether content follows, by Content-Length or Transfer-Encoding. A request with both is how
     /// one request is smuggled inside another, so it is refused (RFC 9112 6.1 and 6.3).
     fn has_content(&self, version: Version) -> Result<bool, Stop> {
-        if !self.has_transfer_encoding {
-            Ok(self.content_length.is_some_and(|length| length > 0))
-        } else if self.content_length.is_some() {
-            Err(bad(
-                "Content-Length and Transfer-Encoding exclude each other",
-            ))
-        } else if version == Version::Http10 {
-            Err(bad("HTTP/1.0 has no Transfer-Encoding"))
-        } else if !self.final_coding_is_chunked {
-            Err(bad("the final transfer coding of a request is chunked"))
-        } else if self.transfer_codings > 1 {
-            Err(OTHER_CODING.into())
-        } else {
-            Ok(true)
+        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+        match self.transfer_codings.as_deref() {
+            None => Ok(self.content_length.is_some_and(|length| length > 0)),
+            Some(_) if self.content_length.is_some() => {
+                bad("Content-Length and Transfer-Encoding exclude each other")
+            }
+            Some(_) if version == Version::Http10 => bad("HTTP/1.0 has no Transfer-Encoding"),
+            Some([coding]) if is_chunked(coding) => Ok(true),
+            Some([.., last]) if is_chunked(last) => Err(Stop::Invalid(OTHER_CODING)),
+            Some(_) => bad("the final transfer coding of a request is chunked"),
         }
     }
 }
 
-/// `uri-host [ ":" port ]`, the value of Host, which may be empty (RFC 9110 7.2).
-fn check_host(value: &[u8]) -> Result<(), Stop> {
-    let host = match value {
-        [b'[', rest @ ..] => {
-            let literal = count(rest, |byte| byte != b']');
-            is_ip_literal(&rest[..literal]).then_some(literal + 2)
-        }
-        _ => {
-            let name = count(value, |byte| byte != b':');
-            is_registered_name(&value[..name]).then_some(name)
+/// Whether this is `uri-host [ ":" port ]`, as in Host, where it may be empty (RFC 9110 7.2).
+fn is_host(value: &[u8]) -> bool {
+    let Ok(value) = str::from_utf8(value) else {
+        return false;
+    };
+    let in_brackets = value
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'));
+    let (is_host, port) = match in_brackets {
+        Some((literal, port)) => (is_ip_literal(literal), port),
+        None => {
+            let (name, port) = value.split_at(value.find(':').unwrap_or(value.len()));
+            (is_registered_name(name.as_bytes()), port)
         }
     };
-    match host.and_then(|length| value.get(length..)) {
-        Some([]) => Ok(()),
-        Some([b':', port @ ..]) if port.iter().all(u8::is_ascii_digit) => Ok(()),
-        _ => Err(bad(
-            "Host is a host name or address and, after a colon, a port number",
-        )),
-    }
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 /// What stands in the brackets of an `IP-literal`: an IPv6 address, or
 /// `IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )` (RFC 3986 3.2.2).
-fn is_ip_literal(literal: &[u8]) -> bool {
-    let Ok(text) = str::from_utf8(literal) else {
-        return false;
-    };
-    match text
-        .strip_prefix(['v', 'V'])
-        .and_then(|rest| rest.split_once('.'))
-    {
-        None => text.parse::<Ipv6Addr>().is_ok(),
+fn is_ip_literal(literal: &str) -> bool {
+    let future = literal.strip_prefix(['v', 'V']);
+    match future.and_then(|rest| rest.split_once('.')) {
+        None => literal.parse::<Ipv6Addr>().is_ok(),
         Some((version, address)) => {
             let is_version = version.bytes().all(|byte| byte.is_ascii_hexdigit());
             let is_address = address.bytes().all(|byte| is_name(byte) || byte == b':');
@@ -476,12 +467,6 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
         .ok()
 }
 
-/// How many bytes at the front are of this class.
-fn count(bytes: &[u8], is_of_class: impl Fn(u8) -> bool) -> usize {
-    let end = bytes.iter().position(|&byte| !is_of_class(byte));
-    end.unwrap_or(bytes.len())
-}
-
 /// `tchar` (RFC 9110 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -503,46 +488,39 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte)
 }
 
-fn bad(reason: &'static str) -> Stop {
-    Stop::Invalid(RequestError {
-        status: Status::BAD_REQUEST,
+fn bad<T>(reason: &'static str) -> Result<T, Stop> {
+    Err(Stop::Invalid(RequestError::new(
+        Status::BAD_REQUEST,
         reason,
-    })
+    )))
 }
 
 /// A lone LF may count as a line end (RFC 9112 2.2). It is refused here, because programs that
 /// disagree about where lines end disagree about where requests end.
-const BARE_LF: RequestError = RequestError {
-    status: Status::BAD_REQUEST,
-    reason: "lines end in CR LF, not in LF alone",
-};
+const BARE_LF: &str = "lines end in CR LF, not in LF alone";
 
-const MALFORMED_VERSION: RequestError = RequestError {
-    status: Status::BAD_REQUEST,
-    reason: "a request line ends in HTTP/1.1 CR LF",
-};
+const MALFORMED_VERSION: RequestError =
+    RequestError::new(Status::BAD_REQUEST, "a request line ends in HTTP/1.1 CR LF");
 
-const OTHER_VERSION: RequestError = RequestError {
-    status: Status::HTTP_VERSION_NOT_SUPPORTED,
-    reason: "this server speaks HTTP/1.1 and HTTP/1.0",
-};
+const OTHER_VERSION: RequestError = RequestError::new(
+    Status::HTTP_VERSION_NOT_SUPPORTED,
+    "this server speaks HTTP/1.1 and HTTP/1.0",
+);
 
-const OTHER_CODING: RequestError = RequestError {
-    status: Status::NOT_IMPLEMENTED,
-    reason: "this server knows no transfer coding but chunked",
-};
+const OTHER_CODING: RequestError = RequestError::new(
+    Status::NOT_IMPLEMENTED,
+    "this server knows no transfer coding but chunked",
+);
 
-const LONG_METHOD: RequestError = RequestError {
-    status: Status::NOT_IMPLEMENTED,
-    reason: "no method is as long as this one",
-};
+const LONG_METHOD: RequestError =
+    RequestError::new(Status::NOT_IMPLEMENTED, "no method is as long as this one");
 
-const LONG_TARGET: RequestError = RequestError {
-    status: Status::URI_TOO_LONG,
-    reason: "a request target has at most 8192 bytes here",
-};
+const LONG_TARGET: RequestError = RequestError::new(
+    Status::URI_TOO_LONG,
+    "a request target has at most 8192 bytes here",
+);
 
-const LARGE_HEAD: RequestError = RequestError {
-    status: Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    reason: "a head has at most 16384 bytes and 100 field lines here",
-};
+const LARGE_HEAD: RequestError = RequestError::new(
+    Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "a head has at most 16384 bytes and 100 field lines here",
+);

@@ -11,8 +11,10 @@ use crate::connection::{self, Site};
 use crate::log::Log;
 use crate::slots::{Slot, Slots};
 use std::collections::VecDeque;
-use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
+use std::io::ErrorKind::{
+    ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, Unsupported, WouldBlock,
+};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -29,17 +31,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Trouble that comes back within this time is not told again.
 const SAME_TROUBLE: Duration = Duration::from_secs(10);
 
-/// A connection that waits for its thread.
-struct Accepted {
-    socket: TcpStream,
-    address: SocketAddr,
-    slot: Slot,
-}
-
 /// Serves every client of `listener`, at most `max_connections` at a time. More clients wait in the
 /// system's listen queue. Trouble is told to `errors`.
 ///
-/// Returns only if `listener` can't accept at all, because its socket does not listen.
+/// Returns only if `listener` can never accept, because its socket does not listen.
 ///
 /// ```
 /// use bare_sse::{connection::Site, counter::Counter, log::Log, page::Page, server};
@@ -58,96 +53,123 @@ pub fn serve(
     max_connections: usize,
     errors: &Log,
 ) -> io::Error {
-    let site = Arc::new(site);
-    let slots = Slots::new(max_connections);
-    let (mut full, mut refused) = (Trouble::new(errors), Trouble::new(errors));
-    let mut crowd = VecDeque::new();
+    let mut server = Server {
+        listener,
+        site: Arc::new(site),
+        slots: Slots::new(max_connections),
+        accepted: VecDeque::new(),
+        full: Trouble { errors, last: None },
+        refused: Trouble { errors, last: None },
+    };
     loop {
-        let slot = slots.take().unwrap_or_else(|| {
-            full.tell(format_args!(
-                "all {max_connections} connections are taken: new clients wait for one to end"
+        if let Err(error) = server.wait_for_client() {
+            return error;
+        }
+        while let Some(next) = server.accepted.pop_front() {
+            server.start_thread(next);
+            // To start a thread takes longer than to connect, and the listen queue is short: the
+            // standard library asks for 128. So it is emptied before the next thread is started.
+            server.accept_all_that_wait();
+        }
+    }
+}
+
+struct Server<'a> {
+    listener: &'a TcpListener,
+    site: Arc<Site>,
+    slots: Arc<Slots>,
+    /// Connections that wait for their threads.
+    accepted: VecDeque<Accepted>,
+    full: Trouble<'a>,
+    refused: Trouble<'a>,
+}
+
+struct Accepted {
+    socket: TcpStream,
+    address: SocketAddr,
+    slot: Slot,
+}
+
+impl Server<'_> {
+    /// Waits for a free slot, then for a client. An error says that none will ever come.
+    fn wait_for_client(&mut self) -> io::Result<()> {
+        let slot = self.slots.take().unwrap_or_else(|| {
+            let most = self.slots.most;
+            self.full.tell(&format!(
+                "all {most} connections are taken: new clients wait for one to end"
             ));
-            slots.wait()
+            self.slots.wait()
         });
-        match accept(listener, slot) {
-            Ok(accepted) => crowd.push_back(accepted),
-            Err(error) if is_passing(&error) => {}
-            Err(error) if is_final(&error) => return error,
-            Err(error) => {
-                refused.tell(format_args!("can't accept, new clients wait: {error}"));
+        let Err(error) = self.accept(slot) else {
+            return Ok(());
+        };
+        match error.kind() {
+            // The client has gone again, a signal came, or another process that shares the socket
+            // was faster.
+            ConnectionAborted | ConnectionReset | Interrupted | WouldBlock => {}
+            // The socket does not listen.
+            InvalidInput | Unsupported => return Err(error),
+            _ => {
+                self.refused
+                    .tell(&format!("can't accept, new clients wait: {error}"));
                 thread::sleep(PAUSE);
             }
         }
-        while let Some(accepted) = crowd.pop_front() {
-            let accepted = Arc::new(accepted);
-            while let Err(error) = start_thread(&accepted, &site) {
-                refused.tell(format_args!("can't start a thread, clients wait: {error}"));
-                thread::sleep(PAUSE);
-            }
-            // To start a thread takes longer than to open a connection, and the listen queue is
-            // short: std asks for 128. So it is emptied before the next thread is started.
-            accept_waiting(listener, &slots, &mut crowd);
-        }
+        Ok(())
     }
-}
 
-fn accept(listener: &TcpListener, slot: Slot) -> io::Result<Accepted> {
-    let (socket, address) = listener.accept()?;
-    Ok(Accepted {
-        socket,
-        address,
-        slot,
-    })
-}
-
-/// Accepts all clients that wait and have a free slot, and waits for none. If something goes wrong,
-/// it will go wrong again where the server waits for a client, and be dealt with there.
-fn accept_waiting(listener: &TcpListener, slots: &Arc<Slots>, crowd: &mut VecDeque<Accepted>) {
-    if listener.set_nonblocking(true).is_ok() {
-        while let Some(slot) = slots.take()
-            && let Ok(accepted) = accept(listener, slot)
-            // On some systems the socket has inherited that it does not block.
-            && accepted.socket.set_nonblocking(false).is_ok()
-        {
-            crowd.push_back(accepted);
+    /// Accepts the clients that wait already, as far as there are free slots. An error will come
+    /// again when the server waits for a client.
+    fn accept_all_that_wait(&mut self) {
+        if self.listener.set_nonblocking(true).is_ok() {
+            while let Some(slot) = self.slots.take()
+                && self.accept(slot).is_ok()
+            {}
         }
+        let _ = self.listener.set_nonblocking(false);
     }
-    let _ = listener.set_nonblocking(false);
-}
 
-/// Gives a connection its thread. `thread::spawn` would panic when the system refuses one.
-fn start_thread(accepted: &Arc<Accepted>, site: &Arc<Site>) -> io::Result<()> {
-    let (accepted, site) = (Arc::clone(accepted), Arc::clone(site));
-    let serve = move || {
-        let Accepted {
+    fn accept(&mut self, slot: Slot) -> io::Result<()> {
+        let (socket, address) = self.listener.accept()?;
+        // Some systems give it the listener's mode.
+        socket.set_nonblocking(false)?;
+        self.accepted.push_back(Accepted {
             socket,
             address,
             slot,
-        } = &*accepted;
-        // An error means that the client has gone already.
-        if let Ok(mut client) = Client::new(socket, *address, site.limits) {
-            connection::serve(&mut client, &site, slot);
+        });
+        Ok(())
+    }
+
+    /// Gives a connection its thread, and waits until the system allows one.
+    fn start_thread(&mut self, accepted: Accepted) {
+        let accepted = Arc::new(accepted);
+        loop {
+            let (accepted, site) = (Arc::clone(&accepted), Arc::clone(&self.site));
+            // `thread::spawn` would panic when the system refuses a thread.
+            let thread = thread::Builder::new().stack_size(STACK);
+            match thread.spawn(move || serve_connection(&accepted, &site)) {
+                Ok(_) => return,
+                Err(error) => {
+                    self.refused
+                        .tell(&format!("can't start a thread, clients wait: {error}"));
+                    thread::sleep(PAUSE);
+                }
+            }
         }
-    };
-    let thread = thread::Builder::new().stack_size(STACK);
-    thread.spawn(serve).map(drop)
+    }
 }
 
-/// The client has gone again, another process that shares the socket was faster, or a signal came.
-fn is_passing(error: &io::Error) -> bool {
-    use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionReset | Interrupted | WouldBlock
-    )
-}
-
-/// The socket does not listen.
-fn is_final(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidInput | ErrorKind::Unsupported
-    )
+fn serve_connection(accepted: &Accepted, site: &Site) {
+    let Accepted {
+        socket,
+        address,
+        slot,
+    } = accepted;
+    // An error means that the client has gone already.
+    if let Ok(mut client) = Client::new(socket, *address, site.limits) {
+        connection::serve(&mut client, site, slot);
+    }
 }
 
 /// Trouble of one kind, which is told when it begins and not each time it comes back.
@@ -156,14 +178,10 @@ struct Trouble<'a> {
     last: Option<Instant>,
 }
 
-impl<'a> Trouble<'a> {
-    fn new(errors: &'a Log) -> Self {
-        Trouble { errors, last: None }
-    }
-
-    fn tell(&mut self, line: fmt::Arguments<'_>) {
+impl Trouble<'_> {
+    fn tell(&mut self, line: &str) {
         if self.last.is_none_or(|last| last.elapsed() > SAME_TROUBLE) {
-            self.errors.line(line);
+            self.errors.line(format_args!("{line}"));
         }
         self.last = Some(Instant::now());
     }

@@ -7,7 +7,8 @@ use std::thread::{self, Thread};
 /// The slots of a server, one for each connection. They belong to the thread that accepts.
 #[derive(Debug)]
 pub struct Slots {
-    most: usize,
+    /// How many there are.
+    pub most: usize,
     taken: AtomicUsize,
     acceptor: Thread,
 }

@@ -272,7 +272,8 @@ fn a_preflight_from_an_allowed_origin_gets_what_a_reconnect_needs() {
     assert_eq!(client.read_response(false).status(), 405);
     client.send(preflight.replace("/events", "/").as_bytes());
     assert_eq!(client.read_response(false).status(), 405);
-    let mut client = Server::start(&[]).connect();
+    let closed = Server::start(&[]);
+    let mut client = closed.connect();
     client.send(preflight.as_bytes());
     assert_eq!(client.read_response(false).status(), 405);
 }
