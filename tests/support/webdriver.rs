@@ -1,64 +1,95 @@
-//! A headless Chromium, driven through chromedriver: the WebDriver protocol (W3C), which is JSON
-//! over HTTP, as far as the tests need it.
+//! A real browser, driven through its WebDriver (W3C): JSON over HTTP, as far as the tests need it.
 
-use super::{Folder, PATIENCE, wait_until};
+use super::{Folder, PATIENCE, start_program, wait_until};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Chromium,
+    WebKit,
+    Firefox,
+}
+
+impl Engine {
+    pub const ALL: [Engine; 3] = [Engine::Chromium, Engine::WebKit, Engine::Firefox];
+
+    fn driver(self) -> &'static str {
+        match self {
+            Engine::Chromium => "chromedriver",
+            Engine::WebKit => "WebKitWebDriver",
+            Engine::Firefox => "geckodriver",
+        }
+    }
+
+    fn capabilities(self) -> &'static str {
+        match self {
+            // The sandbox refuses to start for root; only the project's own page is opened. Without
+            // the other flags Chromium looks for hosts of its own. chromedriver would turn the
+            // back/forward cache off.
+            Engine::Chromium => {
+                r#"{"goog:loggingPrefs":{"browser":"ALL","performance":"ALL"},
+                "goog:chromeOptions":{"args":["--headless","--no-sandbox","--disable-gpu",
+                "--disable-quic","--disable-sync","--disable-background-networking",
+                "--disable-component-update","--no-first-run"],
+                "excludeSwitches":["disable-back-forward-cache"]}}"#
+            }
+            Engine::WebKit => "{}",
+            Engine::Firefox => {
+                r#"{"moz:firefoxOptions":{"binary":"/usr/bin/firefox-esr","args":["-headless"]}}"#
+            }
+        }
+    }
+}
+
 /// A browser with a profile of its own. It ends with the test, and so does all that it started.
 pub struct Browser {
+    pub engine: Engine,
     driver: Child,
     port: u16,
-    profile: Folder,
+    /// The screen, for an engine that can't do without.
+    screen: Option<Child>,
     /// The path of the WebDriver session, once there is one.
     path: String,
+    /// Home and temporary files of driver and browser.
+    _folder: Folder,
 }
 
 impl Browser {
-    /// Starts chromedriver on a free port, and Chromium with an empty profile.
-    pub fn start() -> Browser {
-        let driver = Command::new("chromedriver")
-            .arg("--port=0")
-            // A process group, so that Chromium can be ended with it.
+    pub fn start(engine: Engine) -> Browser {
+        let folder = Folder::create();
+        let port = free_port();
+        let mut command = Command::new(engine.driver());
+        command
+            .arg(format!("--port={port}"))
+            .env("HOME", &folder.0)
+            .env("TMPDIR", &folder.0)
+            // A process group, so that the browser can be ended with it.
             .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let driver = driver.unwrap_or_else(|error| {
-            panic!(
-                "chromedriver does not start ({error}): this test needs chromium and chromedriver"
-            )
-        });
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut screen = None;
+        if engine == Engine::WebKit {
+            let (process, display) = start_screen();
+            command.env("DISPLAY", display);
+            screen = Some(process);
+        }
         let mut browser = Browser {
-            driver,
-            port: 0,
-            profile: Folder::create(),
+            engine,
+            driver: start_program(&mut command),
+            port,
+            screen,
             path: String::new(),
+            _folder: folder,
         };
-        browser.port = browser.port_line();
-        let arguments = [
-            "--headless",
-            // The sandbox refuses to start for root; only the project's own page is opened.
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-sync",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--no-first-run",
-            &format!("--user-data-dir={}", browser.profile.0.display()),
-        ];
-        let arguments = arguments.map(quoted).join(",");
+        wait_until("the driver listens", || browser.connect().is_ok());
+        let capabilities = engine.capabilities();
         let answer = browser.command(
             "POST",
             "/session",
-            &format!(
-                r#"{{"capabilities":{{"alwaysMatch":{{
-                "goog:loggingPrefs":{{"browser":"ALL","performance":"ALL"}},
-                "goog:chromeOptions":{{"args":[{arguments}]}}}}}}}}"#
-            ),
+            &format!(r#"{{"capabilities":{{"alwaysMatch":{capabilities}}}}}"#),
         );
         browser.path = format!("/session/{}", string(&answer, "sessionId"));
         browser
@@ -70,6 +101,11 @@ impl Browser {
         self.command("POST", &self.at("/url"), &format!(r#"{{"url":{address}}}"#));
     }
 
+    /// Goes back in the history of the current tab.
+    pub fn back(&self) {
+        self.command("POST", &self.at("/back"), "{}");
+    }
+
     /// The value of a JavaScript expression in the page, as a string.
     pub fn value(&self, expression: &str) -> String {
         let script = quoted(&format!("return String({expression})"));
@@ -78,6 +114,18 @@ impl Browser {
             &self.command("POST", &self.at("/execute/sync"), &body),
             "value",
         )
+    }
+
+    /// The value of a JavaScript expression that is a whole number.
+    pub fn number(&self, expression: &str) -> i64 {
+        let value = self.value(expression);
+        let number = value.parse();
+        number.unwrap_or_else(|_| panic!("{expression} is {value:?}"))
+    }
+
+    /// The text of the element of this id.
+    pub fn text(&self, id: &str) -> String {
+        self.value(&format!("document.getElementById('{id}').textContent"))
     }
 
     /// Waits until an expression is true.
@@ -94,19 +142,54 @@ impl Browser {
         self.command("POST", &self.at(&format!("/element/{element}/click")), "{}");
     }
 
-    /// The entries since the last call: `browser` is the console, `performance` the DevTools
-    /// events. JSON as it comes.
+    /// Hides the page, as if its window were put away, or shows it again.
+    pub fn set_hidden(&self, is_hidden: bool) {
+        if is_hidden {
+            self.command("POST", &self.at("/window/minimize"), "{}");
+        } else {
+            let body = r#"{"width":1280,"height":800}"#;
+            self.command("POST", &self.at("/window/rect"), body);
+        }
+        self.wait_for(&format!("document.hidden === {is_hidden}"));
+    }
+
+    /// The size of the window. Chromium takes any for the page; the windows of the others can't be
+    /// as narrow as a phone.
+    pub fn resize(&self, width: u32, height: u32) {
+        assert_eq!(self.engine, Engine::Chromium);
+        let parameters = format!(
+            r#"{{"width":{width},"height":{height},"deviceScaleFactor":1,"mobile":false}}"#
+        );
+        self.devtools("Emulation.setDeviceMetricsOverride", &parameters);
+    }
+
+    /// Chromium only: a command of the DevTools protocol.
+    pub fn devtools(&self, command: &str, parameters: &str) {
+        let body = format!(r#"{{"cmd":"{command}","params":{parameters}}}"#);
+        self.command("POST", &self.at("/goog/cdp/execute"), &body);
+    }
+
+    /// What the window shows: a PNG, as Base64.
+    pub fn screenshot(&self) -> String {
+        string(&self.command("GET", &self.at("/screenshot"), ""), "value")
+    }
+
+    /// Chromium only: the entries since the last call. `browser` is the console, `performance` the
+    /// DevTools events. JSON as it comes.
     pub fn log(&self, kind: &str) -> String {
         let body = format!(r#"{{"type":"{kind}"}}"#);
         self.command("POST", &self.at("/se/log"), &body)
     }
 
-    /// Opens a tab and makes it the current one. Gives the one that was.
-    pub fn open_tab(&self) -> String {
-        let before = string(&self.command("GET", &self.at("/window"), ""), "value");
+    /// The current tab.
+    pub fn tab(&self) -> String {
+        string(&self.command("GET", &self.at("/window"), ""), "value")
+    }
+
+    /// Opens a tab and makes it the current one.
+    pub fn open_tab(&self) {
         let tab = self.command("POST", &self.at("/window/new"), r#"{"type":"tab"}"#);
         self.switch_to(&string(&tab, "handle"));
-        before
     }
 
     /// Closes the current tab and makes another the current one.
@@ -115,7 +198,7 @@ impl Browser {
         self.switch_to(next);
     }
 
-    fn switch_to(&self, tab: &str) {
+    pub fn switch_to(&self, tab: &str) {
         let body = format!(r#"{{"handle":"{tab}"}}"#);
         self.command("POST", &self.at("/window"), &body);
     }
@@ -127,21 +210,27 @@ impl Browser {
     /// Sends a command; gives the content of the answer, which must be 200.
     fn command(&self, method: &str, path: &str, body: &str) -> String {
         let answer = self.exchange(method, path, body);
-        let (status, content) = answer.unwrap_or_else(|error| panic!("chromedriver: {error}"));
+        let (status, content) = answer.unwrap_or_else(|error| panic!("{:?}: {error}", self.engine));
         assert!(
             status.starts_with("HTTP/1.1 200"),
-            "{method} {path} {body}: {content}"
+            "{:?}: {method} {path} {body}: {content}",
+            self.engine
         );
         content
     }
 
-    /// Status line and content. chromedriver keeps connections open, whatever it is asked.
+    fn connect(&self) -> io::Result<TcpStream> {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Status line and content. Drivers keep connections open, whatever they are asked.
     fn exchange(&self, method: &str, path: &str, body: &str) -> io::Result<(String, String)> {
-        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        let mut socket = self.connect()?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let length = body.len();
+        let (port, length) = (self.port, body.len());
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         socket.write_all(request.as_bytes())?;
         let mut answer = BufReader::new(socket);
@@ -157,18 +246,6 @@ impl Browser {
         let status = head.lines().next().unwrap_or_default().to_string();
         Ok((status, String::from_utf8_lossy(&content).into_owned()))
     }
-
-    /// `ChromeDriver was started successfully on port 40000.`
-    fn port_line(&mut self) -> u16 {
-        let output = BufReader::new(self.driver.stdout.take().expect("a pipe"));
-        let mut lines = output.lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("successfully on port"));
-        let line = line.expect("chromedriver says which port it took");
-        let number = line.trim_end_matches('.').rsplit(' ').next();
-        number
-            .and_then(|number| number.parse().ok())
-            .expect("a port")
-    }
 }
 
 impl Drop for Browser {
@@ -182,9 +259,39 @@ impl Drop for Browser {
             .args(["-KILL", "--", &format!("-{}", self.driver.id())])
             .stderr(Stdio::null())
             .status();
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
+        for process in [Some(&mut self.driver), self.screen.as_mut()] {
+            let _ = process.map(|process| (process.kill(), process.wait()));
+        }
     }
+}
+
+/// A screen that nobody sees, and what programs call it.
+fn start_screen() -> (Child, String) {
+    let mut screen = start_program(
+        Command::new("Xvfb")
+            .args([
+                "-displayfd",
+                "1",
+                "-nolisten",
+                "tcp",
+                "-screen",
+                "0",
+                "1920x1080x24",
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null()),
+    );
+    let mut number = String::new();
+    BufReader::new(screen.stdout.take().expect("a pipe"))
+        .read_line(&mut number)
+        .expect("Xvfb says which display it is");
+    (screen, format!(":{}", number.trim()))
+}
+
+/// Not every driver tells which port it has taken when it may choose.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
 }
 
 /// A text as a JSON string.
