@@ -157,7 +157,6 @@ fn the_page_asks_nobody_else_and_the_console_has_what_it_got() {
 
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn a_visitor_breaks_the_connection_and_reads_how_it_comes_back() {
     let server = Server::start(&["--quiet", "--interval", "100ms", "--retry", "2s"]);
     in_each_engine(|browser| {
@@ -207,7 +206,6 @@ fn a_visitor_does_not_have_to_wait_the_reconnection_time() {
 
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn the_count_goes_on_where_the_server_was_killed_and_204_ends_it() {
     let options = ["--interval", "50ms", "--retry", "100ms"];
     in_each_engine(|browser| {
@@ -270,7 +268,6 @@ fn the_count_goes_on_where_the_server_was_killed_and_204_ends_it() {
 /// EventSource reads no line of such a response, and neither does the wire.
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn a_response_that_is_no_event_stream_fails_for_good_and_the_wire_says_why() {
     let status = "The status is not 200. ";
     let content_type = "The content type is not text/event-stream. ";
@@ -316,7 +313,6 @@ fn a_response_that_is_no_event_stream_fails_for_good_and_the_wire_says_why() {
 
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn at_an_end_event_both_columns_stop_and_start_again_when_asked() {
     in_each_engine(|browser| {
         let server = Server::start(&["--count", "3", "--interval", "20ms", "--retry", "20ms"]);
@@ -358,7 +354,6 @@ fn at_an_end_event_both_columns_stop_and_start_again_when_asked() {
 
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn after_close_and_connect_the_old_number_is_gone() {
     let server = Server::start(&["--quiet", "--interval", "500ms"]);
     in_each_engine(|browser| {
@@ -384,7 +379,6 @@ fn after_close_and_connect_the_old_number_is_gone() {
 /// Firefox keeps no page while it is driven.
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn a_page_that_comes_back_from_the_back_forward_cache_lives_and_holds_one_stream() {
     for engine in [Engine::Chromium, Engine::WebKit] {
         println!("{engine:?}");
@@ -422,7 +416,6 @@ fn a_page_that_comes_back_from_the_back_forward_cache_lives_and_holds_one_stream
 
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn a_hidden_page_gives_up_its_second_connection_and_takes_one_again() {
     let server = Server::start(&["--quiet", "--interval", "50ms", "--retry", "1h"]);
     in_each_engine(|browser| {
@@ -444,38 +437,36 @@ fn a_hidden_page_gives_up_its_second_connection_and_takes_one_again() {
     });
 }
 
-/// Browsers open six connections to a server over HTTP/1.1.
+/// Browsers open six connections to a server over HTTP/1.1. Drivers hide windows, and not all of them
+/// tabs.
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn with_five_tabs_open_a_sixth_still_loads() {
     let server = Server::start(&["--quiet", "--interval", "50ms"]);
     in_each_engine(|browser| {
-        let first = browser.tab();
+        let first = browser.window();
         for number in 1..=6 {
             browser.open(&page_of(&server));
             browser.wait_for(&format!("Number({CONTENT}) > 0"));
             if number < 6 {
                 browser.set_hidden(true);
-                browser.open_tab();
+                browser.open_window();
             }
         }
-        // The sixth has its events. A second connection it has when another tab is closed.
-        let sixth = browser.tab();
-        browser.set_hidden(false);
         wait_for_parts(
             browser,
             WIRE,
             &["No response yet. Other tabs may have all connections."],
         );
+        let sixth = browser.window();
         browser.switch_to(&first);
-        browser.close_tab(&sixth);
+        browser.close_window(&sixth);
         browser.wait_for(&format!("{NUMBER} > 0"));
     });
 }
 
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn a_fast_stream_leaves_the_page_quick_and_a_reader_undisturbed() {
     let server = Server::start(&["--quiet", "--interval", "1ms"]);
     in_each_engine(|browser| {
@@ -524,7 +515,6 @@ fn a_fast_stream_leaves_the_page_quick_and_a_reader_undisturbed() {
 /// The windows of the other engines can't be as narrow as a phone.
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
-
 fn the_page_fits_a_phone_and_a_wide_screen_with_long_numbers_too() {
     let server = Server::start(&["--quiet"]);
     let browser = Browser::start(Engine::Chromium);
@@ -573,12 +563,12 @@ fn a_hundred_pages_that_are_closed_leave_no_thread() {
     let before = threads() - 1;
     drop(client);
     let browser = Browser::start(Engine::Chromium);
-    let first = browser.tab();
+    let first = browser.window();
     for _ in 0..100 {
-        browser.open_tab();
+        browser.open_window();
         browser.open(&page_of(&server));
         browser.wait_for(&format!("{NUMBER} > 0 && Number({CONTENT}) > 0"));
-        browser.close_tab(&first);
+        browser.close_window(&first);
     }
     // While the browser lives, all 200 streams end: that a browser which quits closes them would
     // be no wonder.
@@ -595,7 +585,8 @@ fn a_hundred_pages_that_are_closed_leave_no_thread() {
     wait_until("every thread has ended", || threads() == before);
 }
 
-/// The wire has its own reading of the stream: it must be the browser's.
+/// The wire has its own reading of the stream: it must be the browser's. Firefox reads otherwise than
+/// the standard says: it drops an event whose id holds NUL, and forgets an id without data.
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn the_wire_view_makes_of_a_stream_what_eventsource_does() {
@@ -608,7 +599,8 @@ fn the_wire_view_makes_of_a_stream_what_eventsource_does() {
          id: a\0b\ndata: an id with NUL\n\nretry: 1x\ndata\n\n\
          Data: wrong case\nnonsense\n : no comment\n\n\
          id: €9\n\ndata: after an id alone\n\nevent: other\ndata: the last\n\ndata: cut off\n";
-    in_each_engine(|browser| {
+    for engine in [Engine::Chromium, Engine::WebKit] {
+        let browser = Browser::start(engine);
         let mut requests = Vec::new();
         let (address, heads) = serve(format!("{head}{lines}"));
         browser.open(&format!("http://{address}/"));
@@ -647,11 +639,11 @@ fn the_wire_view_makes_of_a_stream_what_eventsource_does() {
             },
         );
         // WebKitGTK's fetch encodes the value in UTF-8 once more; its EventSource does not.
-        if browser.engine != Engine::WebKit {
+        if engine != Engine::WebKit {
             let last = requests[3].to_ascii_lowercase();
             assert!(last.contains("\r\nlast-event-id: €9\r\n"), "{last}");
         }
-    });
+    }
 }
 
 /// A server with our page, and with this response on `/events`, sent a byte at a time; and the heads

@@ -95,13 +95,13 @@ impl Browser {
         browser
     }
 
-    /// Opens a page in the current tab, and returns when it has loaded.
+    /// Opens a page in the current window, and returns when it has loaded.
     pub fn open(&self, address: &str) {
         let address = quoted(address);
         self.command("POST", &self.at("/url"), &format!(r#"{{"url":{address}}}"#));
     }
 
-    /// Goes back in the history of the current tab.
+    /// Goes back in the history of the current window.
     pub fn back(&self) {
         self.command("POST", &self.at("/back"), "{}");
     }
@@ -158,7 +158,8 @@ impl Browser {
     pub fn resize(&self, width: u32, height: u32) {
         assert_eq!(self.engine, Engine::Chromium);
         let parameters = format!(
-            r#"{{"width":{width},"height":{height},"deviceScaleFactor":1,"mobile":false}}"#
+            r#"{{"width":{width},"height":{height},"deviceScaleFactor":1,"mobile":{}}}"#,
+            width < 600
         );
         self.devtools("Emulation.setDeviceMetricsOverride", &parameters);
     }
@@ -181,25 +182,25 @@ impl Browser {
         self.command("POST", &self.at("/se/log"), &body)
     }
 
-    /// The current tab.
-    pub fn tab(&self) -> String {
+    /// The current window.
+    pub fn window(&self) -> String {
         string(&self.command("GET", &self.at("/window"), ""), "value")
     }
 
-    /// Opens a tab and makes it the current one.
-    pub fn open_tab(&self) {
-        let tab = self.command("POST", &self.at("/window/new"), r#"{"type":"tab"}"#);
-        self.switch_to(&string(&tab, "handle"));
+    /// Opens a window and makes it the current one.
+    pub fn open_window(&self) {
+        let window = self.command("POST", &self.at("/window/new"), r#"{"type":"window"}"#);
+        self.switch_to(&string(&window, "handle"));
     }
 
-    /// Closes the current tab and makes another the current one.
-    pub fn close_tab(&self, next: &str) {
+    /// Closes the current window and makes another the current one.
+    pub fn close_window(&self, next: &str) {
         self.command("DELETE", &self.at("/window"), "");
         self.switch_to(next);
     }
 
-    pub fn switch_to(&self, tab: &str) {
-        let body = format!(r#"{{"handle":"{tab}"}}"#);
+    pub fn switch_to(&self, window: &str) {
+        let body = format!(r#"{{"handle":"{window}"}}"#);
         self.command("POST", &self.at("/window"), &body);
     }
 
