@@ -284,7 +284,7 @@ fn a_response_that_is_no_event_stream_fails_for_good_and_the_wire_says_why() {
             ));
             browser.open(&format!("http://{address}/"));
             let end =
-                format!("{why}EventSource gives up: it reads no line and does not reconnect.");
+                format!("{why}EventSource reads none of it and gives up.");
             wait_for_parts(browser, WIRE, &[status, &end]);
             browser.wait_for(&format!("{STATE} === 'CLOSED'"));
             let error = "error | EventSource gives up. It does not say why; the wire may.";
