@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -283,8 +284,7 @@ fn a_response_that_is_no_event_stream_fails_for_good_and_the_wire_says_why() {
                 "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n\r\nretry: 1\ndata: no\n\n"
             ));
             browser.open(&format!("http://{address}/"));
-            let end =
-                format!("{why}EventSource reads none of it and gives up.");
+            let end = format!("{why}EventSource reads none of it and gives up.");
             wait_for_parts(browser, WIRE, &[status, &end]);
             browser.wait_for(&format!("{STATE} === 'CLOSED'"));
             let error = "error | EventSource gives up. It does not say why; the wire may.";
@@ -644,6 +644,45 @@ fn the_wire_view_makes_of_a_stream_what_eventsource_does() {
             assert!(last.contains("\r\nlast-event-id: €9\r\n"), "{last}");
         }
     }
+}
+
+/// How `www/page.png` and `www/page-dark.png` were made: ImageMagick then took most colours from what
+/// this leaves in `target/tmp`, with `convert target/tmp/page.png -dither None -colors 48 www/page.png`.
+#[test]
+#[ignore = "needs browsers: see .ci/run"]
+fn pictures_of_the_page_with_a_reconnect_in_view() {
+    for (file, scheme) in [("page.png", "light"), ("page-dark.png", "dark")] {
+        let server = Server::start(&["--quiet", "--interval", "300ms", "--retry", "1500ms"]);
+        let browser = Browser::start(Engine::Chromium);
+        browser.resize(1280, 900);
+        let feature = format!(r#"{{"name":"prefers-color-scheme","value":"{scheme}"}}"#);
+        let features = format!(r#"{{"features":[{feature}]}}"#);
+        browser.devtools("Emulation.setEmulatedMedia", &features);
+        browser.open(&page_of(&server));
+        browser.wait_for(&format!("{NUMBER} >= 2"));
+        browser.click("break");
+        browser.wait_for(&format!("{NUMBER} >= 4"));
+        let picture = decoded(&browser.screenshot());
+        fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(file), picture).expect("a picture");
+    }
+}
+
+/// The bytes that a text in Base64 stands for.
+fn decoded(base64: &str) -> Vec<u8> {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = base64
+        .bytes()
+        .filter_map(|c| alphabet.iter().position(|&a| a == c));
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0, 0);
+    for digit in digits {
+        bits = bits << 6 | digit;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
 }
 
 /// A server with our page, and with this response on `/events`, sent a byte at a time; and the heads
