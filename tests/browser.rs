@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::webdriver::{Browser, Engine};
-use support::{PATIENCE, Server, wait_until};
+use support::{Folder, PATIENCE, Server, wait_until};
 
 const CONTENT: &str = "document.getElementById('content').textContent";
 const STATE: &str = "document.getElementById('state').textContent";
@@ -615,6 +615,41 @@ fn the_wire_view_makes_of_a_stream_what_eventsource_does() {
 
 /// How `www/page.png` and `www/page-dark.png` were made: ImageMagick then took most colours from what
 /// this leaves in `target/tmp`, with `convert target/tmp/page.png -dither None -colors 48 www/page.png`.
+/// A client that is built on fetch, as @microsoft/fetch-event-source is. It opens three streams, one
+/// after the other, and asks each to resume where the last one stopped.
+const FETCH_CLIENT: &str = "<!doctype html><title></title><script type='module'>
+let last = 0;
+for (let n = 0; n < 3; n++) {
+  const stop = new AbortController();
+  const headers = last ? { 'Last-Event-ID': last } : {};
+  const { body } = await fetch(location.hash.slice(1), { headers, signal: stop.signal });
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  while (!text.includes('data:') || !text.endsWith('\\n\\n')) text += (await reader.read()).value;
+  const ids = text.match(/(?<=id: )\\d+/g).map(Number);
+  if (ids[0] !== last + 1) throw new Error(text);
+  last = ids.at(-1);
+  stop.abort();
+}
+document.title = 'resumed twice';
+</script>";
+
+#[test]
+#[ignore = "needs browsers: see .ci/run"]
+fn a_client_built_on_fetch_resumes_a_stream_of_another_origin() {
+    in_each_engine(|browser| {
+        let folder = Folder::with_page(FETCH_CLIENT.as_bytes());
+        let page = Server::start(&["--www", folder.0.to_str().expect("UTF-8")]);
+        let origin = page_of(&page);
+        let origin = origin.trim_end_matches('/');
+        let events = Server::start(&["--interval", "50ms", "--allow-origin", origin]);
+        browser.open(&format!("{origin}/#{}events", page_of(&events)));
+        browser.wait_for("document.title === 'resumed twice'");
+        events.wait_for_log("last event ID");
+        events.wait_for_log("last event ID");
+    });
+}
+
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn pictures_of_the_page_with_a_reconnect_in_view() {
