@@ -1,4 +1,5 @@
-//! The README: its transcripts are run and compared, its tables and its links are looked up.
+//! The README: its transcripts are run and compared, and what it names is looked up: options, limits,
+//! lines of the source, files, pictures, sections of this project and of the standards.
 
 #![cfg(unix)]
 
@@ -40,27 +41,37 @@ struct Transcript {
     is_interrupted: bool,
 }
 
+/// Each block is one command after a prompt, and its output, or several.
 fn transcripts() -> Vec<Transcript> {
-    let blocks = blocks("console");
-    let transcript = |block: &String| {
-        let (command, output) = block.split_once('\n').expect("a command and its output");
-        let command = command.strip_prefix("$ ").expect("a prompt").to_string();
-        let mut output: Vec<_> = output.lines().map(comparable).collect();
-        let is_interrupted = output.pop_if(|line| line == "^C").is_some();
-        Transcript {
-            command,
-            output,
-            is_interrupted,
+    let mut transcripts = Vec::<Transcript>::new();
+    for line in blocks("console").concat().lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            transcripts.push(Transcript {
+                command: command.to_string(),
+                output: Vec::new(),
+                is_interrupted: false,
+            });
+        } else {
+            let transcript = transcripts.last_mut().expect("a command");
+            transcript.is_interrupted = line == "^C";
+            if !transcript.is_interrupted {
+                transcript.output.push(comparable(line));
+            }
         }
-    };
-    blocks.iter().map(transcript).collect()
+    }
+    transcripts
 }
 
-/// A line without what differs from run to run: the date, and the port of a client.
+/// A line without what differs from run to run: the port of a client, and how many events are written
+/// before it is noticed that the client has left.
 fn comparable(line: &str) -> String {
     match line.split_once(' ') {
-        Some(("Date:", _)) => "Date: …".to_string(),
-        Some((client, what)) if client.starts_with("127.0.0.1:") => format!("CLIENT {what}"),
+        Some((client, what)) if client.starts_with("127.0.0.1:") => {
+            match what.split_once(" after ") {
+                Some(("left", _)) => "CLIENT left".to_string(),
+                _ => format!("CLIENT {what}"),
+            }
+        }
         _ => line.to_string(),
     }
 }
@@ -106,7 +117,7 @@ impl Scene {
     fn end(self) {
         for expected in self.log {
             let what = expected.strip_prefix("CLIENT ").expect("a client's line");
-            assert_eq!(comparable(&self.server.wait_for_log(what)), expected);
+            while comparable(&self.server.wait_for_log(what)) != expected {}
         }
     }
 }
@@ -160,7 +171,8 @@ fn run_transcripts(picks: impl Fn(&str) -> bool) {
                 .as_ref()
                 .expect("a server is started first")
                 .run(&transcript);
-            count += 1;
+            // The log that is shown is of these.
+            count += usize::from(command.starts_with("curl "));
         }
     }
     if count > 0 {
@@ -197,28 +209,31 @@ fn every_command_that_loads_the_server_works() {
     let held = Server::start(&["--quiet"]);
     let short = Server::start(&["--quiet", "--count", "3", "--interval", "10ms"]);
     let blocks = blocks("sh");
+    let block = blocks.iter().find(|block| block.contains(":3000"));
+    // Each step begins with its number, in a comment.
+    let steps = block.expect("commands").split("\n# ");
     let mut count = 0;
-    for block in blocks.iter().filter(|block| block.contains(":3000")) {
-        let server = if block.contains("hey -n") {
+    for step in steps.map(|step| format!("# {step}")) {
+        let server = if step.contains("--count 3") {
             &short
         } else {
             &held
         };
-        let block = block.replace("127.0.0.1:3000", &server.address.to_string());
+        let step = step.replace("127.0.0.1:3000", &server.address.to_string());
         // Two seconds show as much as ten.
-        let block = block.replace("10s", "2s");
+        let step = step.replace("10s", "2s");
         let folder = env!("CARGO_TARGET_TMPDIR");
-        let report = run_program(Command::new("sh").args(["-ec", &block]).current_dir(folder));
+        let report = run_program(Command::new("sh").args(["-ec", &step]).current_dir(folder));
         assert!(
             !report.contains("Non-2xx") && !report.contains("Error dist"),
-            "{block}{report}"
+            "{step}{report}"
         );
         let has_errors = report.contains("Socket errors: ");
         let only_timeouts = report.contains("Socket errors: connect 0, read 0, write 0, ");
-        assert!(!has_errors || only_timeouts, "{block}{report}");
+        assert!(!has_errors || only_timeouts, "{step}{report}");
         count += 1;
     }
-    assert!(count >= 4, "only {count} blocks");
+    assert_eq!(count, 4, "steps");
 }
 
 #[test]
@@ -297,12 +312,14 @@ fn help_has_every_option_and_the_readme_no_other() {
     // Those of cargo and of wrk's friends are not ours.
     let others = [
         "--release",
+        "--path",
         "--ignored",
         "--all-targets",
         "--open",
         "--bench",
+        "--init",
         "--pids-limit",
-        "--seconds",
+        "--now",
     ];
     for flag in flags(&file("README.md")) {
         assert!(
@@ -313,18 +330,95 @@ fn help_has_every_option_and_the_readme_no_other() {
 }
 
 #[test]
-fn the_reading_order_has_every_file() {
+fn the_reading_order_has_every_file_and_is_that_of_the_tour() {
+    let tour = file("src/lib.rs");
+    let (_, tour) = tour.split_once("# Reading order").expect("an order");
+    let (tour, _) = tour.split_once(" and `main`.").expect("its end");
     let readme = file("README.md");
+    let (_, section) = readme.split_once("### Reading the source").expect("it");
+    let (section, _) = section.split_once("\n## ").expect("its end");
+    let mut files: Vec<_> = spans(section)
+        .filter_map(|span| span.strip_suffix(".rs"))
+        .collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    // The tour itself is cargo doc's first page.
+    let count = fs::read_dir(directory).expect("src").count() - 1;
+    assert_eq!(files.len(), count, "{files:?}");
+    assert_eq!(files.pop(), Some("main"));
+    assert_eq!(files, spans(tour).collect::<Vec<_>>());
+}
+
+/// What stands between backticks.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_line_of_rust_in_the_readme_is_one_of_the_source() {
+    let readme = file("README.md");
+    let source = file("src/counter.rs") + &file("src/connection.rs");
+    let table = readme
+        .split_once("| Express program | ")
+        .expect("the table")
+        .1;
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let lines: Vec<_> = rows
+        .map(|row| {
+            row.trim_end_matches('|')
+                .rsplit('|')
+                .next()
+                .expect("a cell")
+        })
+        .filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'))
+        .collect();
+    assert!(lines.len() >= 8, "{lines:?}");
+    for line in lines {
+        assert!(source.contains(line), "{line}");
+    }
+}
+
+/// The sections of the standard on server-sent events (HTML, November 2026).
+const SECTIONS: [(&str, &str); 7] = [
+    ("9.2.1", "server-sent-events-intro"),
+    ("9.2.2", "the-eventsource-interface"),
+    ("9.2.3", "sse-processing-model"),
+    ("9.2.4", "the-last-event-id-header"),
+    ("9.2.5", "parsing-an-event-stream"),
+    ("9.2.6", "event-stream-interpretation"),
+    ("9.2.7", "authoring-notes"),
+];
+
+#[test]
+fn every_link_to_the_standard_leads_to_the_section_that_it_names() {
+    let mut texts = vec![file("README.md"), file("www/index.html")];
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for entry in fs::read_dir(directory).expect("src") {
-        let name = entry
-            .expect("a file")
-            .file_name()
-            .into_string()
-            .expect("UTF-8");
-        // The tour itself is cargo doc's first page.
-        let row = format!("| [`{name}`](src/{name}) | ");
-        assert!(name == "lib.rs" || readme.contains(&row), "{name}");
+        let name = entry.expect("a file").file_name();
+        texts.push(file(&format!("src/{}", name.to_string_lossy())));
+    }
+    let text = texts.concat();
+    const STANDARD: &str = "https://html.spec.whatwg.org/multipage/server-sent-events.html#";
+    let links: Vec<_> = text.match_indices(STANDARD).collect();
+    assert!(links.len() >= 3);
+    for (at, link) in links {
+        let anchor = &text[at + link.len()..];
+        let end = anchor.find(|c: char| !c.is_ascii_lowercase() && c != '-');
+        let anchor = &anchor[..end.expect("its end")];
+        let (number, _) = SECTIONS
+            .iter()
+            .find(|section| section.1 == anchor)
+            .expect(anchor);
+        // `[HTML 9.2.6](LINK`, `[HTML 9.2.6]: LINK`, or `<a href="LINK">HTML 9.2.6</a>`.
+        let near = text[..at].chars().rev().take(20).collect::<String>();
+        let near: String = near
+            .chars()
+            .rev()
+            .chain(text[at..].chars().take(150))
+            .collect();
+        assert!(near.contains(&format!("HTML {number}")), "{near}");
     }
 }
 
@@ -341,14 +435,74 @@ fn every_link_within_the_project_leads_somewhere() {
         .filter(|line| line.starts_with('#'))
         .map(anchor)
         .collect();
-    let targets = readme
-        .split("](")
+    let links = readme.split("](").skip(1).map(|rest| (rest, ')'));
+    let pictures = readme
+        .split(r#"src="#)
         .skip(1)
-        .filter_map(|rest| rest.split(')').next());
-    for target in targets.filter(|target| !target.starts_with("http")) {
-        let is_there = anchors.iter().any(|anchor| anchor == target)
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join(target).exists();
+        .map(|rest| (&rest[1..], '"'));
+    let sets = readme
+        .split(r#"srcset="#)
+        .skip(1)
+        .map(|rest| (&rest[1..], '"'));
+    let targets: Vec<_> = links
+        .chain(pictures)
+        .chain(sets)
+        .filter_map(|(rest, end)| rest.split(end).next())
+        .filter(|target| !target.starts_with("http"))
+        .collect();
+    assert!(targets.contains(&"www/page.png") && targets.contains(&"www/page-dark.png"));
+    for target in targets {
+        let is_there = anchors.iter().any(|anchor| anchor == target) || exists(target);
         assert!(is_there, "{target}");
+    }
+}
+
+fn exists(path: &str) -> bool {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists()
+}
+
+#[test]
+fn every_file_and_bench_that_the_readme_names_exists() {
+    let readme = file("README.md");
+    let mut count = 0;
+    // Outside the blocks.
+    let text: String = readme.split("```").step_by(2).collect();
+    for span in spans(&text).filter(|span| !span.contains(' ')) {
+        let is_ours = ["src/", "www/", "tests/", "benches/", ".ci/"]
+            .iter()
+            .any(|folder| span.starts_with(folder));
+        if is_ours || span.ends_with(".rs") {
+            let in_source = exists(&format!("src/{span}"));
+            assert!(exists(span) || in_source, "{span}");
+            count += 1;
+        }
+    }
+    assert!(count >= 12, "only {count} files");
+    for rest in readme.split("--bench ").skip(1) {
+        let name = rest.split([' ', '`']).next().expect("a name");
+        assert!(exists(&format!("benches/{name}.rs")), "{name}");
+    }
+}
+
+#[test]
+fn the_readme_says_which_rust_it_needs_and_what_the_log_says() {
+    let readme = file("README.md");
+    let manifest = file("Cargo.toml");
+    let version = manifest.split_once("rust-version = \"").expect("it").1;
+    let version = version.split('"').next().expect("a version");
+    assert!(readme.contains(&format!("Rust {version} or newer")));
+    let counter = file("src/counter.rs");
+    for (words, source) in [
+        ("`got /events`", "got /events"),
+        ("`last event ID 41`", "last event ID {"),
+        ("`emit 42`", "emit {"),
+        ("`ended after 3 events`", "\"ended\""),
+        ("`left after 3 events`", "\"left\""),
+    ] {
+        assert!(
+            readme.contains(words) && counter.contains(source),
+            "{words}"
+        );
     }
 }
 
@@ -361,11 +515,16 @@ fn the_limits_in_the_readme_are_those_of_the_source() {
     assert_eq!(Options::default().max_connections, 10_000);
     assert_eq!(most_connections(65_530), 13_106);
     for claim in [
-        format!("a request target over {TARGET_LIMIT} bytes | 414"),
-        format!("a head over {HEAD_LIMIT} bytes or {FIELDS_LIMIT} field lines | 431"),
-        format!("a head that takes over {head} s | 408"),
-        format!("an idle connection | closed after {idle} s"),
-        format!("a client that stops reading | closed after {write} s in which"),
+        format!(
+            "a request target over {TARGET_LIMIT} bytes; a head over {HEAD_LIMIT} bytes or {FIELDS_LIMIT} field lines | 414; 431"
+        ),
+        format!("a head that takes over {head} s, from its first byte | 408"),
+        format!(
+            "an idle connection | closed after {idle} s, and after {head} s if no request has come yet"
+        ),
+        format!(
+            "a client that stops reading | disconnected after about {write} s in which no byte moved"
+        ),
         "more than 10,000 connections".to_string(),
         "more than 13,106 connections".to_string(),
         "every 15 seconds".to_string(),
