@@ -180,10 +180,9 @@ impl Counter {
             schedule.advance(clock.elapsed());
         };
         let how = if result.is_ok() { "ended" } else { "left" };
-        log.line(format_args!(
-            "{client} {how} after {} events",
-            number - first
-        ));
+        let count = number - first;
+        let events = if count == 1 { "event" } else { "events" };
+        log.line(format_args!("{client} {how} after {count} {events}"));
         result
     }
 

@@ -49,7 +49,7 @@ fn serve(options: Options) -> Result<(), String> {
         })?,
     };
     let place = match options.listen.as_str() {
-        "-" => "standard input, which is no listening TCP socket",
+        "-" => "standard input",
         address => address,
     };
     let cannot_listen = |error| format!("can't listen on {place}: {error}");
@@ -80,8 +80,8 @@ fn listener_from_standard_input() -> io::Result<TcpListener> {
     use std::net::TcpStream;
     use std::os::fd::{AsFd, OwnedFd};
     let socket = TcpStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    if let Ok(client) = socket.peer_addr() {
-        return Err(io::Error::other(format!("it is connected to {client}")));
+    if socket.local_addr().is_err() || socket.peer_addr().is_ok() {
+        return Err(io::Error::other("it is no listening TCP socket"));
     }
     // systemd makes sockets that do not block.
     socket.set_nonblocking(false)?;

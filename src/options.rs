@@ -12,12 +12,12 @@ bare-sse: a counter as server-sent events on /events, a page on every other path
 
     --listen ADDRESS:PORT   [127.0.0.1:3000]  with port 0 the system chooses one, which is printed;
                                               - is a listening socket on standard input
-    --interval DURATION     [1s]              from event to event; 0s is as fast as the client reads
+    --interval DURATION     [1s]              time between events; 0s: as fast as the client reads
     --retry DURATION        [10s]             the reconnection time that clients are told
     --count N               [no end]          end each stream after event N
     --www DIR               [built in]        serve DIR/index.html, which is read at the start
-    --allow-origin ORIGIN   [none]            let pages of ORIGIN read /events; * is all
-    --max-connections N     [10000]           more clients wait until one leaves
+    --allow-origin ORIGIN   [none]            let pages of ORIGIN read /events; * allows all
+    --max-connections N     [10000]           further clients wait until one leaves
     -q, --quiet                               no log: only the listening line and errors
     -h, --help                                this text
     -V, --version                             the version

@@ -142,7 +142,7 @@ fn with_a_count_the_stream_says_that_it_ends_and_the_connection_closes() {
         assert_eq!(client.read_to_end(), b"");
     }
     server.wait_for_log("ended after 3 events");
-    server.wait_for_log("ended after 1 events");
+    server.wait_for_log("ended after 1 event");
 }
 
 #[test]
