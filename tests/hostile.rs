@@ -90,13 +90,16 @@ fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
 
 #[test]
 fn every_head_has_the_limit_for_itself() {
-    let server = InProcess::start(site(Counter::default()), 10);
+    let head = Duration::from_secs(2);
+    let mut site = site(Counter::default());
+    site.limits.head = head;
+    let server = InProcess::start(site, 10);
     let mut client = server.connect();
     let begin = Instant::now();
-    // Each head takes half its limit, all together take three times the limit.
-    while begin.elapsed() < 3 * SHORT_LIMITS.head {
+    // Each head takes a quarter of its limit, all together take twice the limit.
+    while begin.elapsed() < 2 * head {
         client.send(b"GET / HTTP/1.1\r\n");
-        thread::sleep(SHORT_LIMITS.head / 2);
+        thread::sleep(head / 4);
         client.send(b"Host: x\r\n\r\n");
         assert_eq!(client.read_response(false).status(), 200);
     }
@@ -144,14 +147,8 @@ fn limits_hold_behind_any_number_of_pipelined_requests() {
 
 #[test]
 fn a_client_that_goes_on_sending_after_408_is_not_reset_at_once() {
-    let limits = Limits {
-        linger: Limits::DEFAULT.linger,
-        ..SHORT_LIMITS
-    };
-    let site = Site {
-        limits,
-        ..site(Counter::default())
-    };
+    let mut site = site(Counter::default());
+    site.limits.linger = Limits::DEFAULT.linger;
     let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send(b"GET / HT");
@@ -170,13 +167,9 @@ fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
     let folder = Folder::with_page(&vec![b'x'; SIZE]);
     let page = Page::from_directory(&folder.0).expect("the page");
     drop(folder);
-    let server = InProcess::start(
-        Site {
-            page,
-            ..site(Counter::default())
-        },
-        10,
-    );
+    let mut site = site(Counter::default());
+    site.page = page;
+    let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send_get("/", "Connection: close\r\n");
     client.read_until("\r\n\r\n");
@@ -196,18 +189,13 @@ fn a_client_that_reads_a_fast_stream_slowly_but_steadily_stays() {
     // client half of the limit; and it wakes a writer when a third of 4 MB is free, which takes twice
     // the limit.
     const RATE: f64 = 700e3;
-    let limits = Limits {
-        write: Duration::from_secs(1),
-        ..SHORT_LIMITS
-    };
-    let site = Site {
-        limits,
-        ..counting(Duration::ZERO)
-    };
+    let limit = Duration::from_secs(1);
+    let mut site = counting(Duration::ZERO);
+    site.limits.write = limit;
     let mut client = InProcess::start(site, 10).connect();
     client.send_get("/events", "");
     let (begin, mut count) = (Instant::now(), 0);
-    while begin.elapsed() < 8 * limits.write {
+    while begin.elapsed() < 8 * limit {
         let due = (begin.elapsed().as_secs_f64() * RATE) as usize;
         client.read_bytes(due - count);
         count = due;
@@ -221,13 +209,16 @@ fn a_client_that_reads_a_fast_stream_slowly_but_steadily_stays() {
 
 #[test]
 fn a_head_that_begins_just_before_the_idle_limit_has_its_time() {
-    let server = InProcess::start(site(Counter::default()), 10);
+    let mut site = site(Counter::default());
+    site.limits.idle = Duration::from_secs(3);
+    site.limits.head = PATIENCE;
+    let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send_get("/", "");
     client.read_response(false);
-    thread::sleep(SHORT_LIMITS.idle - Duration::from_millis(100));
+    thread::sleep(Duration::from_secs(2));
     client.send(b"GET / HTTP/1.1\r\n");
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_secs(2));
     client.send(b"Host: x\r\n\r\n");
     assert_eq!(client.read_response(false).status(), 200);
 }
