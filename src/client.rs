@@ -1,7 +1,7 @@
 //! A client: its socket, read and written within time limits.
 //!
-//! The limits are the socket's own timeouts. A read that brings nothing and a write that moves
-//! nothing within them is an error, [`ErrorKind::TimedOut`].
+//! The limits are the socket's own timeouts. A read or write that makes no progress in time fails with
+//! [`ErrorKind::TimedOut`].
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -17,8 +17,7 @@ pub struct Limits {
     /// From a response to the first byte of the next head. Browsers keep connections that they may
     /// need again, and each holds a thread here.
     pub idle: Duration,
-    /// For a write in which not one byte moves, because the client's and the system's buffers are
-    /// full.
+    /// How long a write may go without progress, when the client's and the system's buffers are full.
     pub write: Duration,
     /// For the rest of a request that was answered before it was read to its end.
     pub linger: Duration,
@@ -63,6 +62,9 @@ impl<'a> Client<'a> {
     ///
     /// The system's; the connection is of no use then.
     pub fn new(socket: &'a TcpStream, address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        // Each write is sent at once. Without this one that follows another could wait until the
+        // client's system has acknowledged the first, which may take 40 ms.
+        socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(limits.write / WRITE_TRIES))?;
         let read_timeout = Duration::ZERO;
         Ok(Client {
@@ -73,13 +75,6 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// From here on each write is sent at once, as a stream needs it, and does not wait until the
-    /// client's system has acknowledged the one before.
-    pub fn send_at_once(&self) {
-        // If the system refuses, events come late at worst.
-        let _ = self.socket.set_nodelay(true);
-    }
-
     /// Reads what is there and appends it to `bytes`, or waits until something is there, `timeout`
     /// at most. Returns how many bytes came. 0 is the end: the client will send no more.
     ///
@@ -87,8 +82,10 @@ impl<'a> Client<'a> {
     ///
     /// `TimedOut`, or the system's error.
     pub fn read(&mut self, bytes: &mut Vec<u8>, timeout: Duration) -> io::Result<usize> {
-        // The system takes a timeout of zero for none at all.
-        let timeout = timeout.max(Duration::from_micros(1));
+        // For the system a timeout of zero is none at all.
+        if timeout.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
         if self.read_timeout != timeout {
             self.socket.set_read_timeout(Some(timeout))?;
             self.read_timeout = timeout;
@@ -117,7 +114,7 @@ impl<'a> Client<'a> {
         let begin = Instant::now();
         let mut bytes = Vec::new();
         let mut discarded = 0;
-        while discarded < LINGER_BYTES && begin.elapsed() < self.limits.linger {
+        while discarded < LINGER_BYTES {
             bytes.clear();
             match self.read(
                 &mut bytes,

@@ -1,8 +1,8 @@
 //! One connection from open to close: read, parse, answer; then persist, stream or close.
 //!
 //! Each connection has a thread of its own, which waits in a read most of its life. Responses leave
-//! in the order of their requests (RFC 9112 9.3.2), those to requests that came together in one
-//! write, or in a few if they are long.
+//! in the order of their requests (RFC 9112 9.3.2). Pipelined requests are usually answered in one
+//! write.
 //!
 //! What a connection holds in memory is bounded: one head of 16 KiB, and 256 KiB of responses that
 //! wait. A long page is held once for all connections.
@@ -30,7 +30,7 @@ pub struct Site {
     pub counter: Counter,
     /// Where the life of each stream is told.
     pub log: Log,
-    /// How long clients may take.
+    /// Timeouts, one for each phase of a connection.
     pub limits: Limits,
     /// When the clock of all streams began.
     pub clock: Instant,
@@ -75,7 +75,6 @@ pub fn serve(client: &mut Client<'_>, site: &Site, slot: &Slot) {
         Ending::Close => {}
         Ending::Linger => client.linger(),
         Ending::Stream { seen } => {
-            client.send_at_once();
             let address = client.address;
             let result = site
                 .counter
@@ -101,18 +100,15 @@ struct Connection<'a, 'b> {
 impl Connection<'_, '_> {
     /// Reads and answers requests until there are no more.
     fn answer_requests(mut self) -> io::Result<Ending> {
-        let mut is_new = true;
-        // What was read and is not answered: the beginning of a head, or nothing.
+        // How long to wait for the first byte of a head.
+        let mut idle = self.head_time();
+        // What was read and is not answered: the beginning of a head, since when, or nothing.
         let mut bytes = Vec::new();
-        let mut begin = None;
+        let mut begin: Option<Instant> = None;
         loop {
-            let timeout = if !bytes.is_empty() {
-                let begin: &mut Instant = begin.get_or_insert_with(Instant::now);
-                self.head_limit().saturating_sub(begin.elapsed())
-            } else if is_new {
-                self.head_limit()
-            } else {
-                self.client.limits.idle
+            let timeout = match begin {
+                None => idle,
+                Some(begin) => self.head_time().saturating_sub(begin.elapsed()),
             };
             match self.client.read(&mut bytes, timeout) {
                 Ok(1..) => {}
@@ -130,13 +126,16 @@ impl Connection<'_, '_> {
             if used > 0 {
                 bytes.drain(..used);
                 begin = None;
-                is_new = false;
+                idle = self.client.limits.idle;
+            }
+            if !bytes.is_empty() {
+                begin.get_or_insert_with(Instant::now);
             }
         }
     }
 
     /// How long the client may take for a head: a tenth of the usual time when slots are scarce.
-    fn head_limit(&self) -> Duration {
+    fn head_time(&self) -> Duration {
         let limit = self.client.limits.head;
         if self.slot.is_scarce() {
             limit / 10
@@ -164,51 +163,68 @@ impl Connection<'_, '_> {
         }
     }
 
-    /// Answers one request. `more` says whether bytes were read that follow it.
+    /// Answers one request. `more`: bytes after it were already read.
     fn answer(&mut self, request: &Request<'_>, more: bool) -> io::Result<Option<Ending>> {
-        let counter = &self.site.counter;
         let persistence = match request.version {
             _ if !request.persistent || request.has_content => Persistence::Close,
-            // When slots are scarce, none is held for a request that may never come.
+            // When slots are scarce, none is kept for a request that may never come.
             _ if self.slot.is_scarce() => Persistence::Close,
             Version::Http10 => Persistence::KeepAlive,
             Version::Http11 => Persistence::Persistent,
         };
+        let page = &self.site.page;
         match (request.method, request.path) {
             (Method::Get | Method::Head, b"/events") => {
-                let seen = last_event(request.last_event_id);
-                if counter.is_over(seen) {
-                    let (client, seen) = (self.client.address, seen.unwrap_or_default());
-                    let log = &self.site.log;
-                    log.line(format_args!("{client} got 204, last event ID {seen}"));
-                    self.respond(&counter.over(), persistence, false)?;
-                } else if request.method == Method::Head {
-                    self.push(counter.head(persistence).as_bytes())?;
-                } else {
-                    self.push(&counter.beginning())?;
-                    return Ok(Some(Ending::Stream { seen }));
+                if let Some(stream) = self.answer_events(request, persistence)? {
+                    return Ok(Some(stream));
                 }
             }
-            (Method::Get, _) => self.respond_with_page(persistence, more)?,
-            (Method::Head, _) => self.respond(&self.site.page.response(), persistence, false)?,
-            (Method::Options, b"/events")
-                if request.is_preflight
-                    && let Some(response) = counter.preflight() =>
-            {
-                self.respond(&response, persistence, true)?;
+            (Method::Options, b"/events") if request.has_preflight_fields => {
+                let response = match self.site.counter.preflight() {
+                    Some(response) => response,
+                    None => method_not_allowed(),
+                };
+                self.add_response(&response, persistence, true)?;
             }
-            (Method::Unknown, _) => self.respond(&unknown_method(), persistence, true)?,
-            _ => self.respond(&method_not_allowed(), persistence, true)?,
+            (Method::Get, _) => self.answer_with_page(persistence, more)?,
+            (Method::Head, _) => self.add_response(&page.response(), persistence, false)?,
+            (Method::Unknown, _) => self.add_response(&unknown_method(), persistence, true)?,
+            _ => self.add_response(&method_not_allowed(), persistence, true)?,
         }
         Ok(match persistence {
-            Persistence::Close if more || request.has_content => Some(Ending::Linger),
+            Persistence::Close if more || request.persistent || request.has_content => {
+                Some(Ending::Linger)
+            }
             Persistence::Close => Some(Ending::Close),
             _ => None,
         })
     }
 
-    /// No more bytes come. A client that has begun a head is told what is wrong with it, and one that
-    /// has not gets no response (RFC 9112 9.5).
+    /// Answers GET or HEAD on `/events`. The head of the stream is the response to both, but a client
+    /// that has seen the last event is told not to come back.
+    fn answer_events(
+        &mut self,
+        request: &Request<'_>,
+        persistence: Persistence,
+    ) -> io::Result<Option<Ending>> {
+        let counter = &self.site.counter;
+        let seen = last_event(request.last_event_id);
+        if counter.is_over(seen) {
+            let (client, seen) = (self.client.address, seen.unwrap_or_default());
+            let log = &self.site.log;
+            log.line(format_args!("{client} got 204, last event ID {seen}"));
+            self.add_response(&counter.over(), persistence, false)?;
+        } else if request.method == Method::Head {
+            self.add(counter.head(persistence).as_bytes())?;
+        } else {
+            self.add(&counter.beginning())?;
+            return Ok(Some(Ending::Stream { seen }));
+        }
+        Ok(None)
+    }
+
+    /// No more bytes come. A client that has begun a head is told what is wrong with it. To one that has
+    /// not there is nothing to say (RFC 9112 9.5).
     fn answer_partial_head(&mut self, bytes: &[u8], error: RequestError) -> io::Result<Ending> {
         if request_line(bytes).is_empty() {
             return Ok(Ending::Close);
@@ -222,13 +238,13 @@ impl Connection<'_, '_> {
     fn refuse(&mut self, bytes: &[u8], error: RequestError) -> io::Result<Ending> {
         let response = Response::refusal(error.status, error.reason);
         let has_content = !request_line(bytes).starts_with(b"HEAD ");
-        self.respond(&response, Persistence::Close, has_content)?;
+        self.add_response(&response, Persistence::Close, has_content)?;
         Ok(Ending::Linger)
     }
 
-    /// Responds with the page. If nothing else waits, the bytes that all connections share are
+    /// Answers with the page. If nothing else waits, the bytes that all connections share are
     /// written as they are.
-    fn respond_with_page(&mut self, persistence: Persistence, more: bool) -> io::Result<()> {
+    fn answer_with_page(&mut self, persistence: Persistence, more: bool) -> io::Result<()> {
         let now = second();
         let is_newest =
             |page: &Arc<PageResponse>| (page.second, page.persistence) == (now, persistence);
@@ -236,14 +252,14 @@ impl Connection<'_, '_> {
             self.page = self.site.page.whole_response(now, persistence);
         }
         match &self.page {
-            None => self.respond(&self.site.page.response(), persistence, true),
+            None => self.add_response(&self.site.page.response(), persistence, true),
             Some(page) if self.waiting.is_empty() && !more => self.client.write_all(&page.bytes),
-            Some(page) => self.push(&Arc::clone(page).bytes),
+            Some(page) => self.add(&Arc::clone(page).bytes),
         }
     }
 
     /// Adds a response. A response to HEAD has no content (RFC 9110 9.3.2).
-    fn respond(
+    fn add_response(
         &mut self,
         response: &Response<'_>,
         persistence: Persistence,
@@ -251,13 +267,13 @@ impl Connection<'_, '_> {
     ) -> io::Result<()> {
         response.write_head(second(), persistence, &mut self.waiting);
         match &response.content {
-            Some(content) if has_content => self.push(content),
+            Some(content) if has_content => self.add(content),
             _ => Ok(()),
         }
     }
 
     /// Adds bytes to those that wait. If they would be too many, all are written.
-    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.waiting.len() + bytes.len() > MOST_WAITING {
             self.send()?;
             return self.client.write_all(bytes);
@@ -296,7 +312,7 @@ const TOO_LATE: RequestError =
 
 /// RFC 9110 15.6.2.
 fn unknown_method() -> Response<'static> {
-    let reason = "the methods known here are those of RFC 9110 and PATCH";
+    let reason = "the methods known here are those of RFC 9110, and PATCH";
     Response::refusal(Status::NOT_IMPLEMENTED, reason)
 }
 

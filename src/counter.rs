@@ -15,10 +15,13 @@
 //!                                and so on.
 //! ```
 //!
-//! The content has no length: it ends when the connection does (RFC 9112 6.3). Each event is written
-//! whole, so a connection that breaks never leaves half an event that counts. The client's last
-//! event ID is all the state there is, and the client keeps it, so any process can continue where
-//! another one stopped (HTML 9.2.4).
+//! This head is the tutorial's, field by field. RFC 9110 6.6.1 would have a `Date` in it, and RFC 9112
+//! 9.6 `Connection: close`.
+//!
+//! The content has no length: it ends when the connection does (RFC 9112 6.3). An event counts when its
+//! empty line has come, so a connection that breaks never leaves half an event. The client's last event
+//! ID is all the state there is, and the client keeps it, so any process can continue where another one
+//! stopped (HTML 9.2.4).
 
 use crate::event_stream::{self, Event};
 use crate::log::Log;
@@ -36,7 +39,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The resource: what all streams have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counter {
-    /// The time from one event to the next. Zero is as fast as the client reads.
+    /// The time from one event to the next. Zero means as fast as the client reads.
     pub interval: Duration,
     /// The reconnection time that clients are told.
     pub retry: Duration,
@@ -82,7 +85,7 @@ impl Counter {
     pub fn head(&self, persistence: Persistence) -> String {
         let connection = match persistence {
             Persistence::Close => "close",
-            _ => "keep-alive",
+            Persistence::KeepAlive | Persistence::Persistent => "keep-alive",
         };
         let cors = match &self.allow_origin {
             Some(origin) => format!("Access-Control-Allow-Origin: {origin}\r\n"),
@@ -232,8 +235,8 @@ fn encoded(event: &Event<'_>) -> Vec<u8> {
 /// When the events of one stream are due, as times on a clock that all streams share.
 ///
 /// A schedule begins at the next hundredth of its interval on that clock. So the streams of one
-/// server fall into a hundred groups, and the threads of a group wake together: one timer interrupt
-/// for all of them instead of one for each, which is a third of the time that an event costs.
+/// server fall into a hundred groups, and the threads of a group wake together, with one timer
+/// interrupt for all of them instead of one for each.
 ///
 /// ```
 /// use bare_sse::counter::Schedule;

@@ -15,12 +15,14 @@
 //!    returns, which closes the socket and frees the slot.
 //!
 //! ```text
-//!            spawn                      GET /events
-//! server ───────────> connection ─────────────────────> counter
-//!   │                  │  ^                              │  ^
-//!   │ a slot           │  │ persist                      │  │ sleep
-//!   v                  v  │                              v  │
-//! accept            read, parse, answer             write an event
+//! server                 connection                 counter
+//!
+//! wait for a slot   ┌──> read <──────┐        ┌───> sleep
+//!      │            │     │          │        │       │
+//!   accept          │   parse     persist     │    write an event ──┐
+//!      │            │     │          │        │       │             │
+//!    spawn ─────────┘   answer ──────┘        │       └─── sleep ───┘
+//!                         └── GET /events ────┘
 //! ```
 //!
 //! # Reading order
@@ -29,11 +31,13 @@
 //! [`response`], [`page`], [`log`], [`options`], and `main`.
 //!
 //! Only `main`, [`server`], [`slots`], [`connection`], [`client`], [`counter`] and [`log`] know of
-//! sockets, threads or time. The others turn bytes into values and values into bytes.
+//! sockets, threads or time. The others turn bytes into values and values into bytes; [`page`] also
+//! reads its file.
 //!
 //! # Glossary
 //!
-//! The words are those of the standards, except that a byte is called a byte. The RFCs say octet.
+//! The words are those of the standards, except for two: a byte, which the RFCs call octet, and the head,
+//! for which they have no short word.
 //!
 //! | word | meaning | where |
 //! | --- | --- | --- |
@@ -44,11 +48,11 @@
 //! | content | the bytes after the head | RFC 9110 6.4 |
 //! | persistent | of a connection: it serves more than one request | RFC 9112 9.3 |
 //! | event stream | content of type `text/event-stream` | HTML 9.2.5 |
-//! | field | a line of an event stream: `event`, `data`, `id` or `retry` | HTML 9.2.6 |
+//! | field | a line of an event stream: `event`, `data`, `id` or `retry` | HTML 9.2.5 |
 //! | comment | a line of an event stream that begins with a colon | HTML 9.2.5 |
 //! | dispatch | what a client does with an event at the empty line | HTML 9.2.6 |
 //! | last event ID | the value of the last `id`, which a client sends when it connects again | HTML 9.2.4 |
-//! | reconnection time | how long a client waits before it connects again | HTML 9.2.3 |
+//! | reconnection time | how long a client waits before it connects again | HTML 9.2.2 |
 //!
 //! # What can go wrong
 //!

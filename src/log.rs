@@ -21,7 +21,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// How long the log waits for an output that takes nothing right now, before it tries again.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Where lines go. Nobody waits for it.
+/// Where lines go. To hand over a line never blocks.
 #[derive(Debug)]
 pub struct Log {
     lines: Option<SyncSender<String>>,
@@ -80,8 +80,7 @@ fn write_lines(
             text += &line;
             text.push('\n');
         }
-        // Lines are dropped only while others wait, so a count that comes too late for this write
-        // is told by the next.
+        // A count that comes too late for this write is told by a later one.
         let count = dropped.swap(0, Relaxed);
         if count > 0 {
             text += &format!("{count} lines dropped\n");

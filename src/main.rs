@@ -4,7 +4,7 @@ use bare_sse::connection::Site;
 use bare_sse::log::Log;
 use bare_sse::options::{Command, HELP, Options};
 use bare_sse::page::Page;
-use bare_sse::server;
+use bare_sse::{server, slots};
 use std::env;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -28,8 +28,8 @@ fn run() -> Result<(), (u8, String)> {
         Command::Help => HELP,
         Command::Version => concat!("bare-sse ", env!("CARGO_PKG_VERSION"), "\n"),
         Command::Serve(options) => {
-            server::check_max_connections(options.max_connections).map_err(|wrong| (2, wrong))?;
-            return serve(options).map_err(|failed| (1, failed));
+            let slots = slots::possible(options.max_connections).map_err(|wrong| (2, wrong))?;
+            return serve(options, slots).map_err(|failed| (1, failed));
         }
     };
     // Nobody may be there to read this either.
@@ -38,7 +38,7 @@ fn run() -> Result<(), (u8, String)> {
 }
 
 /// Serves until the process ends.
-fn serve(options: Options) -> Result<(), String> {
+fn serve(options: Options, slots: usize) -> Result<(), String> {
     let page = match &options.www {
         None => Page::built_in(),
         Some(directory) => Page::from_directory(directory).map_err(|error| {
@@ -66,10 +66,7 @@ fn serve(options: Options) -> Result<(), String> {
     let errors = Log::to(io::stderr()).map_err(no_thread)?;
     let site = Site::new(page, options.counter, log);
     Err(cannot_listen(server::serve(
-        &listener,
-        site,
-        options.max_connections,
-        &errors,
+        &listener, site, slots, &errors,
     )))
 }
 

@@ -90,7 +90,9 @@ impl Command {
         let mut options = Options::default();
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
-            let word = word.to_string_lossy();
+            let no_option = |word| format!("there is no option {word}: --help lists them");
+            let word = word.into_string();
+            let word = word.map_err(|word| no_option(word.display().to_string()))?;
             let (flag, given) = match word.split_once('=') {
                 Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.into())),
                 _ => (&*word, None),
@@ -112,10 +114,10 @@ impl Command {
                 "-q" | "--quiet" => options.quiet = true,
                 "-h" | "--help" => return Ok(Command::Help),
                 "-V" | "--version" => return Ok(Command::Version),
-                _ => return Err(format!("there is no option {word}: --help lists them")),
+                _ => return Err(no_option(word)),
             }
             if let Some(given) = value.given {
-                return Err(format!("{flag} needs no value, not even {given:?}"));
+                return Err(format!("{flag} accepts no value, but got {given:?}"));
             }
         }
         Ok(Command::Serve(options))
@@ -181,22 +183,32 @@ fn duration(value: &str) -> Option<Duration> {
 }
 
 /// `*`, `null`, or an origin as browsers send it: `scheme "://" host [ ":" port ]` in lower case, with
-/// nothing after it (Fetch, `Access-Control-Allow-Origin`; HTML, serialization of an origin).
+/// nothing after it and without the scheme's default port (RFC 6454 6.2).
 fn origin(value: &str) -> Option<String> {
-    let is_host = |host: &str| {
-        let is_allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9') || "-._[:]".contains(c);
-        !host.is_empty() && host.chars().all(is_allowed)
+    let is_of = |text: &str, more: &str| {
+        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c);
+        !text.is_empty() && text.chars().all(is_allowed)
     };
-    let is_origin = match value.split_once("://") {
+    let is_origin = |scheme: &str, rest: &str| {
+        // A colon within brackets belongs to an IPv6 address.
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let address = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let is_host = address.map_or(is_of(host, "-._"), |address| is_of(address, ":"));
+        let is_port = port.is_none_or(|port| number::<u16>(port).is_some());
+        let is_default = matches!(
+            (scheme, port),
+            ("http", Some("80")) | ("https", Some("443"))
+        );
+        is_of(scheme, "+-.") && is_host && is_port && !is_default
+    };
+    let is_right = match value.split_once("://") {
         None => value == "*" || value == "null",
-        Some((scheme, rest)) => {
-            let (host, port) = match rest.rsplit_once(':') {
-                Some((host, port)) if !port.contains(']') => (host, port),
-                _ => (rest, "1"),
-            };
-            let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase());
-            is_scheme && is_host(host) && port.parse::<u16>().is_ok()
-        }
+        Some((scheme, rest)) => is_origin(scheme, rest),
     };
-    is_origin.then(|| value.into())
+    is_right.then(|| value.into())
 }

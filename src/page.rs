@@ -1,8 +1,7 @@
 //! The page: one HTML document, the response on every path but `/events`.
 //!
-//! The response with the page is the same for every client, but for its `Date`, which changes once
-//! a second. Load tests ask for nothing else, so it is made once a second, head and content in a
-//! row, and all connections send these bytes.
+//! Only its `Date` differs from one response to the next. So the whole response is made once a second,
+//! head and content in a row, and shared by all connections: load tests ask for nothing else.
 
 use crate::response::{Persistence, Response, Status};
 use std::borrow::Cow;
@@ -90,7 +89,7 @@ impl Page {
         if self.content.len() > SHORT {
             return None;
         }
-        // A thread that panicked with the lock left no half-done change.
+        // What it holds is valid even if a thread has panicked while it held the lock.
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = &mut newest[persistence as usize];
         if newest.as_ref().is_none_or(|newest| newest.second != second) {

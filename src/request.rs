@@ -81,9 +81,9 @@ pub struct Request<'a> {
     pub has_content: bool,
     /// The value of the `Last-Event-ID` field, if there is exactly one (HTML 9.2.4).
     pub last_event_id: Option<&'a [u8]>,
-    /// Whether it has the two fields of a CORS preflight, `Origin` and
-    /// `Access-Control-Request-Method` (Fetch, CORS-preflight fetch). Its method is OPTIONS then.
-    pub is_preflight: bool,
+    /// Whether it has the two fields that make an OPTIONS request a CORS preflight: `Origin` and
+    /// `Access-Control-Request-Method` (Fetch, CORS-preflight request).
+    pub has_preflight_fields: bool,
     /// The length of the head in bytes, with the empty lines that came before it.
     pub head_length: usize,
 }
@@ -179,7 +179,7 @@ fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
             [id] => Some(id),
             _ => None,
         },
-        is_preflight: fields.origin && fields.request_method,
+        has_preflight_fields: fields.origin && fields.request_method,
         head_length: bytes.len() - rest.len(),
     })
 }
@@ -249,7 +249,7 @@ fn path(method: Method, target: &[u8]) -> Result<&[u8], Stop> {
         (Method::Options, b"*") => Ok(target),
         // authority-form
         (Method::Connect, _) if is_host(target) => Ok(target),
-        (Method::Connect, _) => bad("the target of CONNECT is a host, a colon and a port"),
+        (Method::Connect, _) => bad("the target of CONNECT is a host and a port"),
         // origin-form
         (_, [b'/', ..]) => Ok(without_query),
         // absolute-form
@@ -412,7 +412,7 @@ fn is_host(value: &[u8]) -> bool {
     let in_brackets = value
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'));
-    let (is_host, port) = match in_brackets {
+    let (is_valid, port) = match in_brackets {
         Some((literal, port)) => (is_ip_literal(literal), port),
         None => {
             let (name, port) = value.split_at(value.find(':').unwrap_or(value.len()));
@@ -420,7 +420,7 @@ fn is_host(value: &[u8]) -> bool {
         }
     };
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+    is_valid && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 /// What stands in the brackets of an `IP-literal`: an IPv6 address, or
@@ -483,7 +483,7 @@ fn is_value(byte: u8) -> bool {
     !byte.is_ascii_control() || byte == b'\t'
 }
 
-/// `unreserved / sub-delims` (RFC 3986 2.2 and 2.3), without the comma.
+/// `unreserved / sub-delims` (RFC 3986 2.3 and 2.2), without the comma.
 fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! The server: accept a connection, give it a thread, and survive every failure of the two.
+//! The server: accept a connection, give it a thread, and keep running when either fails.
 //!
 //! ```text
 //! wait for a free slot -> accept -> spawn a thread -> wait for a free slot -> …
@@ -13,7 +13,7 @@ use crate::slots::{Slot, Slots};
 use std::collections::VecDeque;
 use std::io;
 use std::io::ErrorKind::{
-    ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, Unsupported, WouldBlock,
+    ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, WouldBlock,
 };
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub const STACK: usize = 128 * 1024;
 /// How long the server waits when the system refuses a file descriptor, memory or a thread.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Trouble that comes back within this time is not told again.
+/// The same kind of trouble is told once, until it has been absent for this time.
 const SAME_TROUBLE: Duration = Duration::from_secs(10);
 
 /// Serves every client of `listener`, at most `max_connections` at a time. More clients wait in the
@@ -59,7 +59,8 @@ pub fn serve(
         slots: Slots::new(max_connections),
         accepted: VecDeque::new(),
         full: Trouble { errors, last: None },
-        refused: Trouble { errors, last: None },
+        no_client: Trouble { errors, last: None },
+        no_thread: Trouble { errors, last: None },
     };
     loop {
         if let Err(error) = server.wait_for_client() {
@@ -81,7 +82,8 @@ struct Server<'a> {
     /// Connections that wait for their threads.
     accepted: VecDeque<Accepted>,
     full: Trouble<'a>,
-    refused: Trouble<'a>,
+    no_client: Trouble<'a>,
+    no_thread: Trouble<'a>,
 }
 
 struct Accepted {
@@ -104,13 +106,14 @@ impl Server<'_> {
             return Ok(());
         };
         match error.kind() {
-            // The client has gone again, a signal came, or another process that shares the socket
-            // was faster.
-            ConnectionAborted | ConnectionReset | Interrupted | WouldBlock => {}
+            // The client has gone again, or a signal came.
+            ConnectionAborted | ConnectionReset | Interrupted => {}
+            // Another process that shares the socket has changed its mode.
+            WouldBlock => self.listener.set_nonblocking(false)?,
             // The socket does not listen.
-            InvalidInput | Unsupported => return Err(error),
+            InvalidInput => return Err(error),
             _ => {
-                self.refused
+                self.no_client
                     .tell(&format!("can't accept, new clients wait: {error}"));
                 thread::sleep(PAUSE);
             }
@@ -118,8 +121,8 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Accepts the clients that wait already, as far as there are free slots. An error will come
-    /// again when the server waits for a client.
+    /// Accepts the clients that wait already, as far as there are free slots. Errors are ignored: the
+    /// blocking accept will meet them again.
     fn accept_all_that_wait(&mut self) {
         if self.listener.set_nonblocking(true).is_ok() {
             while let Some(slot) = self.slots.take()
@@ -132,7 +135,7 @@ impl Server<'_> {
     fn accept(&mut self, slot: Slot) -> io::Result<()> {
         let (socket, address) = self.listener.accept()?;
         // Some systems give it the listener's mode.
-        socket.set_nonblocking(false)?;
+        let _ = socket.set_nonblocking(false);
         self.accepted.push_back(Accepted {
             socket,
             address,
@@ -151,7 +154,7 @@ impl Server<'_> {
             match thread.spawn(move || serve_connection(&accepted, &site)) {
                 Ok(_) => return,
                 Err(error) => {
-                    self.refused
+                    self.no_thread
                         .tell(&format!("can't start a thread, clients wait: {error}"));
                     thread::sleep(PAUSE);
                 }
@@ -185,35 +188,4 @@ impl Trouble<'_> {
         }
         self.last = Some(Instant::now());
     }
-}
-
-/// How many connections `max_map_count` memory mappings are enough for.
-///
-/// On Linux a thread takes four mappings: its stack and its signal stack, and a guard page for each.
-/// When they run out, a thread that starts ends the whole process. A fifth is left for threads whose
-/// slots are free again while they end, and for all else.
-pub const fn most_connections(max_map_count: usize) -> usize {
-    max_map_count / 5
-}
-
-/// Says what is wrong with a number of connections that this system can't hold.
-///
-/// # Errors
-///
-/// One line that names the setting to raise, and to what.
-pub fn check_max_connections(max_connections: usize) -> Result<(), String> {
-    // Only Linux has this file, and this limit.
-    let setting = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
-    let Ok(max_map_count) = setting.trim().parse() else {
-        return Ok(());
-    };
-    let most = most_connections(max_map_count);
-    if max_connections <= most {
-        return Ok(());
-    }
-    let needed = max_connections.saturating_mul(5);
-    Err(format!(
-        "--max-connections {max_connections} needs vm.max_map_count={needed}, which is \
-         {max_map_count} here: raise it with sysctl, or allow {most} connections at most"
-    ))
 }

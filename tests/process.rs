@@ -97,7 +97,7 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
     );
     assert_eq!(
         wrong(&["--quiet=yes"]),
-        "--quiet needs no value, not even \"yes\""
+        "--quiet accepts no value, but got \"yes\""
     );
     for (flag, value) in [
         ("--listen", "3000"),
@@ -118,6 +118,12 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
         ("--allow-origin", "http://localhost:"),
         ("--allow-origin", "http://"),
         ("--allow-origin", "://"),
+        ("--allow-origin", "h\r\nX://a"),
+        ("--allow-origin", "http://localhost:80"),
+        ("--allow-origin", "https://localhost:443"),
+        ("--allow-origin", "http://localhost:+81"),
+        ("--allow-origin", "http://a:b:1"),
+        ("--allow-origin", "hTTP://localhost"),
     ] {
         let error = wrong(&[flag, value]);
         assert!(error.starts_with(&format!("{flag} needs ")), "{error}");
@@ -133,7 +139,8 @@ fn an_origin_is_accepted_as_browsers_send_it() {
         "http://localhost:8080",
         "https://a-b.example",
         "http://[::1]",
-        "http://[::1]:80",
+        "http://[::1]:81",
+        "https://localhost:80",
         "chrome-extension://abcdef",
     ] {
         let options = options(&["--allow-origin", origin]);
@@ -293,7 +300,7 @@ fn more_connections_than_the_system_can_hold_are_refused_at_the_start() {
     };
     let output = run(&["--max-connections", "1000000000"]);
     assert_eq!(output.status.code(), Some(2));
-    let most = bare_sse::server::most_connections(setting.trim().parse().expect("a number"));
+    let most = bare_sse::slots::most_connections(setting.trim().parse().expect("a number"));
     let line = format!(
         "bare-sse: --max-connections 1000000000 needs vm.max_map_count=5000000000, which is {} \
          here: raise it with sysctl, or allow {most} connections at most\n",
@@ -304,8 +311,8 @@ fn more_connections_than_the_system_can_hold_are_refused_at_the_start() {
 
 #[test]
 fn five_mappings_must_fit_for_each_connection() {
-    assert_eq!(bare_sse::server::most_connections(65_530), 13_106);
-    assert_eq!(bare_sse::server::most_connections(4), 0);
+    assert_eq!(bare_sse::slots::most_connections(65_530), 13_106);
+    assert_eq!(bare_sse::slots::most_connections(4), 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bare_sse::client::Limits;
 use bare_sse::counter::KEEP_ALIVE;
 use bare_sse::options::{HELP, Options};
 use bare_sse::request::{FIELDS_LIMIT, HEAD_LIMIT, TARGET_LIMIT};
-use bare_sse::server::most_connections;
+use bare_sse::slots::most_connections;
 use std::fs;
 use std::io::BufReader;
 use std::os::unix::process::CommandExt;
