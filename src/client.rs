@@ -38,9 +38,6 @@ impl Limits {
 /// fits, so it tells a client that is slow from one that has stopped.
 const WRITE_TRIES: u32 = 10;
 
-/// The most bytes that one read brings. Most heads are shorter.
-const READ: usize = 2048;
-
 /// How many bytes of an unread request are discarded before the connection is closed anyway.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -75,13 +72,13 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// Reads what is there and appends it to `bytes`, or waits until something is there, `timeout`
-    /// at most. Returns how many bytes came. 0 is the end: the client will send no more.
+    /// Reads what is there, or waits until something is, `timeout` at most. Returns how many bytes
+    /// came. 0 is the end: the client will send no more.
     ///
     /// # Errors
     ///
     /// `TimedOut`, or the system's error.
-    pub fn read(&mut self, bytes: &mut Vec<u8>, timeout: Duration) -> io::Result<usize> {
+    pub fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
         // For the system a timeout of zero is none at all.
         if timeout.is_zero() {
             return Err(ErrorKind::TimedOut.into());
@@ -90,17 +87,13 @@ impl<'a> Client<'a> {
             self.socket.set_read_timeout(Some(timeout))?;
             self.read_timeout = timeout;
         }
-        let length = bytes.len();
-        bytes.resize(length + READ, 0);
-        let result = loop {
-            match self.socket.read(&mut bytes[length..]) {
+        loop {
+            match self.socket.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => break Err(ErrorKind::TimedOut.into()),
-                result => break result,
+                Err(error) if is_timeout(&error) => return Err(ErrorKind::TimedOut.into()),
+                result => return result,
             }
-        };
-        bytes.truncate(length + *result.as_ref().unwrap_or(&0));
-        result
+        }
     }
 
     /// The closing after a response to a request that was not read to its end. To close such a
@@ -112,14 +105,11 @@ impl<'a> Client<'a> {
             return;
         }
         let begin = Instant::now();
-        let mut bytes = Vec::new();
+        let mut buffer = vec![0; 4096];
         let mut discarded = 0;
         while discarded < LINGER_BYTES {
-            bytes.clear();
-            match self.read(
-                &mut bytes,
-                self.limits.linger.saturating_sub(begin.elapsed()),
-            ) {
+            let timeout = self.limits.linger.saturating_sub(begin.elapsed());
+            match self.read(&mut buffer, timeout) {
                 Ok(count @ 1..) => discarded += count,
                 _ => return,
             }

@@ -406,12 +406,12 @@ fn every_link_to_the_standard_leads_to_the_section_that_it_names() {
             .find(|section| section.1 == anchor)
             .expect(anchor);
         // `[HTML 9.2.6](LINK`, `[HTML 9.2.6]: LINK`, or `<a href="LINK">HTML 9.2.6</a>`.
-        let near = text[..at].chars().rev().take(20).collect::<String>();
-        let near: String = near
-            .chars()
-            .rev()
-            .chain(text[at..].chars().take(150))
-            .collect();
+        let before = text[..at]
+            .split_inclusive('[')
+            .next_back()
+            .unwrap_or_default();
+        let after: String = text[at..].chars().take(150).collect();
+        let near = format!("{before}{after}").replace(char::is_whitespace, " ");
         assert!(near.contains(&format!("HTML {number}")), "{near}");
     }
 }
