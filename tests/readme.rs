@@ -406,12 +406,10 @@ fn every_link_to_the_standard_leads_to_the_section_that_it_names() {
             .find(|section| section.1 == anchor)
             .expect(anchor);
         // `[HTML 9.2.6](LINK`, `[HTML 9.2.6]: LINK`, or `<a href="LINK">HTML 9.2.6</a>`.
-        let before = text[..at]
-            .split_inclusive('[')
-            .next_back()
-            .unwrap_or_default();
-        let after: String = text[at..].chars().take(150).collect();
-        let near = format!("{before}{after}").replace(char::is_whitespace, " ");
+        let near: String = text[..at].chars().rev().take(20).collect();
+        let near = near.chars().rev().chain(text[at..].chars().take(150));
+        let near = near.collect::<String>();
+        let near = near.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(near.contains(&format!("HTML {number}")), "{near}");
     }
 }
