@@ -11,7 +11,7 @@ use crate::client::{Client, Limits};
 use crate::counter::{Counter, last_event};
 use crate::log::Log;
 use crate::page::{Page, PageResponse};
-use crate::request::{self, Method, Request, RequestError, Version};
+use crate::request::{self, Method, Request, RequestError};
 use crate::response::{Persistence, Response, Status};
 use crate::slots::Slot;
 use std::io::{self, ErrorKind, Write};
@@ -175,12 +175,11 @@ impl Connection<'_, '_> {
 
     /// Answers one request. `more`: bytes after it were already read.
     fn answer(&mut self, request: &Request<'_>, more: bool) -> io::Result<Option<Ending>> {
-        let persistence = match request.version {
-            _ if !request.persistent || request.has_content => Persistence::Close,
-            // When slots are scarce, none is kept for a request that may never come.
-            _ if self.slot.is_scarce() => Persistence::Close,
-            Version::Http10 => Persistence::KeepAlive,
-            Version::Http11 => Persistence::Persistent,
+        // When slots are scarce, none is kept for a request that may never come.
+        let persistence = if request.has_content || self.slot.is_scarce() {
+            Persistence::Close
+        } else {
+            request.persistence
         };
         let page = &self.site.page;
         match (request.method, request.path) {
@@ -201,11 +200,11 @@ impl Connection<'_, '_> {
             (Method::Unknown, _) => self.add_response(&unknown_method(), persistence, true)?,
             _ => self.add_response(&method_not_allowed(), persistence, true)?,
         }
+        // Unless the client wants the close itself, it may have sent more.
+        let is_all = request.persistence == Persistence::Close && !request.has_content && !more;
         Ok(match persistence {
-            Persistence::Close if more || request.persistent || request.has_content => {
-                Some(Ending::Linger)
-            }
-            Persistence::Close => Some(Ending::Close),
+            Persistence::Close if is_all => Some(Ending::Close),
+            Persistence::Close => Some(Ending::Linger),
             _ => None,
         })
     }

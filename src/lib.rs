@@ -28,7 +28,7 @@
 //! # Reading order
 //!
 //! [`event_stream`], [`counter`], [`server`], [`slots`], [`connection`], [`client`], [`request`],
-//! [`response`], [`page`], [`log`], [`options`], and `main`.
+//! `host`, [`response`], [`page`], [`log`], [`options`], and `main`.
 //!
 //! Only `main`, [`server`], [`slots`], [`connection`], [`client`], [`counter`] and [`log`] know of
 //! sockets, threads or time. The others turn bytes into values and values into bytes; [`page`] also
@@ -72,6 +72,7 @@ pub mod client;
 pub mod connection;
 pub mod counter;
 pub mod event_stream;
+mod host;
 pub mod log;
 pub mod options;
 pub mod page;

@@ -20,9 +20,9 @@
 //!
 //! [RFC 9112 2.1]: https://www.rfc-editor.org/rfc/rfc9112#section-2.1
 
-use crate::response::Status;
+use crate::host::is_host;
+use crate::response::{Persistence, Status};
 use std::fmt;
-use std::net::Ipv6Addr;
 
 /// The longest accepted head in bytes. A longer one is answered with 431 (RFC 9110 5.4, RFC 6585 5).
 /// Chromium sends about 600 bytes.
@@ -56,15 +56,6 @@ pub enum Method {
     Unknown,
 }
 
-/// The versions of HTTP that this server distinguishes (RFC 9110 2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0: the connection closes unless the client asks to keep it.
-    Http10,
-    /// HTTP/1.1, or a higher minor version, which is treated as 1.1.
-    Http11,
-}
-
 /// A request whose head is complete and valid. It borrows from the bytes that were parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -73,10 +64,8 @@ pub struct Request<'a> {
     /// The path of the request target, without its query: `/events` for `/events?x=1` and for
     /// `http://localhost/events`. For OPTIONS it may be `*`, for CONNECT it is `host:port`.
     pub path: &'a [u8],
-    /// The version, which decides what a missing `Connection` field means.
-    pub version: Version,
-    /// Whether the client wants the connection to persist after the response (RFC 9112 9.3).
-    pub persistent: bool,
+    /// What the client wants to become of the connection after the response (RFC 9112 9.3).
+    pub persistence: Persistence,
     /// Whether content follows the head (RFC 9112 6.3).
     pub has_content: bool,
     /// The value of the `Last-Event-ID` field, if there is exactly one (HTML 9.2.4).
@@ -172,8 +161,7 @@ fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
     Ok(Request {
         method,
         path,
-        version,
-        persistent: fields.persistent(version),
+        persistence: fields.persistence(version),
         has_content: fields.has_content(version)?,
         last_event_id: match fields.last_event_ids[..] {
             [id] => Some(id),
@@ -275,8 +263,16 @@ fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
     }
 }
 
+/// The versions of HTTP that this server distinguishes. A minor version above 1 is treated as 1 (RFC
+/// 9110 2.5).
+#[derive(Clone, Copy, PartialEq)]
+enum Version {
+    Http10,
+    Http11,
+}
+
 /// `HTTP-version CR LF`, with `HTTP-version = "HTTP/" DIGIT "." DIGIT`, case-sensitive (RFC 9112
-/// 2.3). A minor version above 1 is treated as 1 (RFC 9110 2.5).
+/// 2.3).
 fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
     let length = "HTTP/1.1".len();
     let is_visible = |byte: u8| byte.is_ascii_graphic();
@@ -383,8 +379,13 @@ impl<'a> Fields<'a> {
 
     /// HTTP/1.1 persists unless the client says close, HTTP/1.0 closes unless it says keep-alive
     /// (RFC 9112 9.3).
-    fn persistent(&self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
+    fn persistence(&self, version: Version) -> Persistence {
+        match version {
+            _ if self.close => Persistence::Close,
+            Version::Http11 => Persistence::Persistent,
+            Version::Http10 if self.keep_alive => Persistence::KeepAlive,
+            Version::Http10 => Persistence::Close,
+        }
     }
 
     /// Whether content follows, by Content-Length or Transfer-Encoding. A request with both is how
@@ -400,52 +401,6 @@ impl<'a> Fields<'a> {
             Some([coding]) if is_chunked(coding) => Ok(true),
             Some([.., last]) if is_chunked(last) => Err(Stop::Invalid(OTHER_CODING)),
             Some(_) => bad("the final transfer coding of a request is chunked"),
-        }
-    }
-}
-
-/// Whether this is `uri-host [ ":" port ]`, as in Host, where it may be empty (RFC 9110 7.2).
-fn is_host(value: &[u8]) -> bool {
-    let Ok(value) = str::from_utf8(value) else {
-        return false;
-    };
-    let in_brackets = value
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'));
-    let (is_valid, port) = match in_brackets {
-        Some((literal, port)) => (is_ip_literal(literal), port),
-        None => {
-            let (name, port) = value.split_at(value.find(':').unwrap_or(value.len()));
-            (is_registered_name(name.as_bytes()), port)
-        }
-    };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    is_valid && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
-}
-
-/// What stands in the brackets of an `IP-literal`: an IPv6 address, or
-/// `IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )` (RFC 3986 3.2.2).
-fn is_ip_literal(literal: &str) -> bool {
-    let future = literal.strip_prefix(['v', 'V']);
-    match future.and_then(|rest| rest.split_once('.')) {
-        None => literal.parse::<Ipv6Addr>().is_ok(),
-        Some((version, address)) => {
-            let is_version = version.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let is_address = address.bytes().all(|byte| is_name(byte) || byte == b':');
-            is_version && is_address && !version.is_empty() && !address.is_empty()
-        }
-    }
-}
-
-/// `reg-name = *( unreserved / pct-encoded / sub-delims )` (RFC 3986 3.2.2). A comma is refused,
-/// although a name could have one: it would be two Host fields joined (RFC 9110 5.3).
-fn is_registered_name(mut name: &[u8]) -> bool {
-    loop {
-        name = match name {
-            [] => return true,
-            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
-            [byte, rest @ ..] if is_name(*byte) => rest,
-            _ => return false,
         }
     }
 }
@@ -481,11 +436,6 @@ fn is_target(byte: u8) -> bool {
 /// `field-value`: visible bytes, SP, HTAB, and bytes from 0x80 (RFC 9110 5.5).
 fn is_value(byte: u8) -> bool {
     !byte.is_ascii_control() || byte == b'\t'
-}
-
-/// `unreserved / sub-delims` (RFC 3986 2.3 and 2.2), without the comma.
-fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte)
 }
 
 fn bad<T>(reason: &'static str) -> Result<T, Stop> {
