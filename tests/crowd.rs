@@ -12,16 +12,22 @@ use std::thread;
 use std::time::Duration;
 use support::{Client, Numbers, PATIENCE, Server, alone, lines_of, page_is_served, wait_until};
 
-/// Opens many connections, so slowly that the listen queue, which holds 128, does not overflow:
-/// who finds it full tries again only a second later.
-fn connect_all(server: &Server, count: usize) -> Vec<TcpStream> {
+const GET_EVENTS: &[u8] = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Opens many connections, and sends these bytes on each at once: a server with few free slots gives
+/// a client little time.
+fn connect_all(server: &Server, count: usize, bytes: &[u8]) -> Vec<TcpStream> {
     let connect = |number| {
+        // So slowly that the listen queue, which holds 128, does not overflow: a client that finds it
+        // full tries again only a second later.
         if number % 50 == 0 {
             thread::sleep(Duration::from_millis(10));
         }
-        TcpStream::connect(server.address).unwrap_or_else(|error| {
+        let mut socket = TcpStream::connect(server.address).unwrap_or_else(|error| {
             panic!("{error}: this test needs `ulimit -n 20000`, and free local ports")
-        })
+        });
+        socket.write_all(bytes).expect("the server reads");
+        socket
     };
     (0..count).map(connect).collect()
 }
@@ -49,10 +55,10 @@ fn resources(server: &Server) -> [usize; 3] {
 
 #[test]
 #[ignore = "needs 20000 file descriptors and 10000 threads"]
-fn ten_thousand_idle_connections_fill_the_server_and_one_more_waits_for_the_first_that_leaves() {
+fn ten_thousand_streams_fill_the_server_and_one_more_client_waits_for_the_first_that_leaves() {
     let _alone = alone();
     let server = Server::start(&["--quiet"]);
-    let mut idle = connect_all(&server, 10_000);
+    let mut streams = connect_all(&server, 10_000, GET_EVENTS);
     wait_until("each has its thread", || resources(&server)[0] > 10_000);
     let mut waiting = server.connect();
     waiting.send_get("/", "");
@@ -68,7 +74,7 @@ fn ten_thousand_idle_connections_fill_the_server_and_one_more_waits_for_the_firs
         .socket
         .set_read_timeout(Some(PATIENCE))
         .expect("a timeout");
-    idle.pop();
+    streams.pop();
     assert_eq!(waiting.read_response(false).status(), 200);
 }
 
@@ -148,14 +154,8 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
         return;
     };
     let server = Server::start(&["--quiet", "--max-connections", "19500"]);
-    let mut streams: Vec<_> = connect_all(&server, 19_000)
-        .into_iter()
-        .map(|socket| {
-            let mut client = Client::of(socket);
-            client.send_get("/events", "");
-            client
-        })
-        .collect();
+    let streams = connect_all(&server, 19_000, GET_EVENTS).into_iter();
+    let mut streams: Vec<_> = streams.map(Client::of).collect();
     for client in &mut streams {
         let beginning = client.read_until("id: 1\ndata: 1\n\n");
         assert!(beginning.starts_with("HTTP/1.1 200 OK\r\n"), "{beginning}");
@@ -191,7 +191,7 @@ fn after_twenty_thousand_connections_dropped_at_once_nothing_of_them_is_left() {
     let server = Server::start(&["--quiet", "--interval", "50ms"]);
     let mut numbers = Numbers(0xd00d);
     let mut crowd = |count| {
-        let sockets = connect_all(&server, count);
+        let sockets = connect_all(&server, count, b"");
         sockets
             .iter()
             .for_each(|socket| unsettle(socket, &mut numbers));
