@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The longest page that is served, in bytes.
 const PAGE_LIMIT: u64 = 1 << 30;
 
-/// The longest page that is copied behind its head, in bytes.
+/// The longest page that is copied after its head, in bytes.
 const SHORT: usize = 64 * 1024;
 
 /// An HTML document in UTF-8, ready to be sent.

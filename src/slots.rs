@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, Thread};
 
-/// The slots of a server. Only the thread that accepts takes them. It takes each before it waits for
-/// the client.
+/// The slots of a server. Only the accepting thread may take one, which it does before it waits for the
+/// client.
 #[derive(Debug)]
 pub struct Slots {
     /// How many there are.
@@ -78,7 +78,7 @@ pub const fn most_connections(max_map_count: usize) -> usize {
 }
 
 /// How many slots there can be for `max_connections`: as many, or fewer if the process may not have so
-/// many files open. Without a file for a client, none would ever be scarce.
+/// many files open. Otherwise files would run out before slots became scarce.
 ///
 /// # Errors
 ///
