@@ -186,36 +186,30 @@ fn unsettle(mut socket: &TcpStream, numbers: &mut Numbers) {
 
 #[test]
 #[ignore = "needs 20000 file descriptors and 10000 threads"]
-fn after_twenty_thousand_connections_dropped_at_once_nothing_of_them_is_left() {
+fn crowds_of_ten_thousand_connections_dropped_at_once_leave_nothing() {
     let _alone = alone();
     let server = Server::start(&["--quiet", "--interval", "50ms"]);
+    let [threads, descriptors, mut most] = resources(&server);
     let mut numbers = Numbers(0xd00d);
-    let mut crowd = |count| {
-        let sockets = connect_all(&server, count, b"");
+    // How much the allocator keeps differs by many MiB from one crowd to the next. But if each left
+    // something, each would leave more than all before it.
+    for _ in 0..8 {
+        let sockets = connect_all(&server, 10_000, b"");
         sockets
             .iter()
             .for_each(|socket| unsettle(socket, &mut numbers));
-    };
-    // The first crowd leaves what is kept for the next: the allocator's arenas, cached stacks.
-    crowd(10_000);
-    wait_until("the threads of the first have ended", || {
-        resources(&server)[0] < 10
-    });
-    let [threads, descriptors, resident] = resources(&server);
-    crowd(10_000);
-    crowd(10_000);
-    wait_until(
-        "threads and file descriptors are back where they were",
-        || {
+        drop(sockets);
+        wait_until("threads and file descriptors are as they were", || {
             let now = resources(&server);
             now[0] <= threads && now[1] <= descriptors
-        },
-    );
-    let [_, _, now] = resources(&server);
-    assert!(
-        now < resident + 8 * 1024,
-        "{resident} KiB resident became {now} KiB"
-    );
-    eprintln!("{threads} threads, {descriptors} descriptors, {resident} KiB, then {now} KiB");
-    page_is_served(server.address);
+        });
+        let [_, _, resident] = resources(&server);
+        eprintln!("{resident} KiB resident");
+        if resident <= most {
+            page_is_served(server.address);
+            return;
+        }
+        most = resident;
+    }
+    panic!("each of 8 crowds left memory: {most} KiB are resident");
 }
