@@ -11,7 +11,7 @@ use crate::client::{Client, Limits};
 use crate::counter::{Counter, last_event};
 use crate::log::Log;
 use crate::page::{Page, PageResponse};
-use crate::request::{self, Method, Request, RequestError};
+use crate::request::{self, Request, RequestError};
 use crate::response::{Persistence, Response, Status};
 use crate::slots::Slot;
 use std::io::{self, ErrorKind, Write};
@@ -183,22 +183,22 @@ impl Connection<'_, '_> {
         };
         let page = &self.site.page;
         match (request.method, request.path) {
-            (Method::Get | Method::Head, b"/events") => {
+            (b"GET" | b"HEAD", b"/events") => {
                 if let Some(stream) = self.answer_events(request, persistence)? {
                     return Ok(Some(stream));
                 }
             }
-            (Method::Options, b"/events") if request.has_preflight_fields => {
-                let response = match self.site.counter.preflight() {
-                    Some(response) => response,
-                    None => method_not_allowed(),
-                };
+            (b"OPTIONS", b"/events") if request.has_preflight_fields => {
+                let preflight = self.site.counter.preflight();
+                let response = preflight.unwrap_or(method_not_allowed());
                 self.add_response(&response, persistence, true)?;
             }
-            (Method::Get, _) => self.answer_with_page(persistence, more)?,
-            (Method::Head, _) => self.add_response(&page.response(), persistence, false)?,
-            (Method::Unknown, _) => self.add_response(&unknown_method(), persistence, true)?,
-            _ => self.add_response(&method_not_allowed(), persistence, true)?,
+            (b"GET", _) => self.answer_with_page(persistence, more)?,
+            (b"HEAD", _) => self.add_response(&page.response(), persistence, false)?,
+            (b"OPTIONS" | b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH", _) => {
+                self.add_response(&method_not_allowed(), persistence, true)?
+            }
+            _ => self.add_response(&unknown_method(), persistence, true)?,
         }
         // Unless the client wants the close itself, it may have sent more.
         let is_all = request.persistence == Persistence::Close && !request.has_content && !more;
@@ -223,7 +223,7 @@ impl Connection<'_, '_> {
             let log = &self.site.log;
             log.line(format_args!("{client} got 204, last event ID {seen}"));
             self.add_response(&counter.over(), persistence, false)?;
-        } else if request.method == Method::Head {
+        } else if request.method == b"HEAD" {
             self.add(counter.head(persistence).as_bytes())?;
         } else {
             self.add(&counter.beginning())?;

@@ -21,6 +21,11 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     is_valid && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
+/// Whether this is a host that is not empty, and a port, as in an `http` URI (RFC 9110 4.2.1).
+pub(crate) fn is_authority(value: &[u8]) -> bool {
+    !matches!(value, [] | [b':', ..]) && is_host(value)
+}
+
 /// What stands in the brackets of an `IP-literal`: an IPv6 address, or
 /// `IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )` (RFC 3986 3.2.2).
 fn is_ip_literal(literal: &str) -> bool {

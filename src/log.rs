@@ -22,7 +22,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where lines go. To hand over a line never blocks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Log {
     lines: Option<SyncSender<String>>,
     dropped: Arc<AtomicUsize>,
@@ -31,10 +31,7 @@ pub struct Log {
 impl Log {
     /// A log that drops every line.
     pub fn none() -> Log {
-        Log {
-            lines: None,
-            dropped: Arc::default(),
-        }
+        Log::default()
     }
 
     /// A log to `output`, which a thread of its own writes to. When a write fails, for instance

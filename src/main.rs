@@ -48,15 +48,11 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
             )
         })?,
     };
-    let place = match options.listen.as_str() {
-        "-" => "standard input",
-        address => address,
+    let (place, listener) = match options.listen.as_str() {
+        "-" => ("standard input", listener_from_standard_input()),
+        address => (address, TcpListener::bind(address)),
     };
     let cannot_listen = |error| format!("can't listen on {place}: {error}");
-    let listener = match options.listen.as_str() {
-        "-" => listener_from_standard_input(),
-        address => TcpListener::bind(address),
-    };
     let listener = listener.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let no_thread = |error| format!("can't start a thread: {error}");

@@ -1,6 +1,7 @@
 //! The command line: words in, [`Options`] out.
 
 use crate::counter::Counter;
+use crate::host::is_authority;
 use crate::request::decimal;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -185,30 +186,15 @@ fn duration(value: &str) -> Option<Duration> {
 /// `*`, `null`, or an origin as browsers send it: `scheme "://" host [ ":" port ]` in lower case, with
 /// nothing after it and without the scheme's default port (RFC 6454 6.2).
 fn origin(value: &str) -> Option<String> {
-    let is_of = |text: &str, more: &str| {
-        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c);
-        !text.is_empty() && text.chars().all(is_allowed)
-    };
-    let is_origin = |scheme: &str, rest: &str| {
-        // A colon within brackets belongs to an IPv6 address.
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (rest, None),
-        };
-        let address = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let is_host = address.map_or(is_of(host, "-._"), |address| is_of(address, ":"));
-        let is_port = port.is_none_or(|port| number::<u16>(port).is_some());
-        let is_default = matches!(
-            (scheme, port),
-            ("http", Some("80")) | ("https", Some("443"))
-        );
-        is_of(scheme, "+-.") && is_host && is_port && !is_default
-    };
-    let is_right = match value.split_once("://") {
+    let is_of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_origin = match value.split_once("://") {
         None => value == "*" || value == "null",
-        Some((scheme, rest)) => is_origin(scheme, rest),
+        Some(("http", authority)) if authority.ends_with(":80") => false,
+        Some(("https", authority)) if authority.ends_with(":443") => false,
+        Some((scheme, authority)) => {
+            let is_scheme = !scheme.is_empty() && scheme.bytes().all(is_of_scheme);
+            is_scheme && is_authority(authority.as_bytes()) && !authority.ends_with(':')
+        }
     };
-    is_right.then(|| value.into())
+    (is_origin && value == value.to_ascii_lowercase()).then(|| value.into())
 }

@@ -20,7 +20,7 @@
 //!
 //! [RFC 9112 2.1]: https://www.rfc-editor.org/rfc/rfc9112#section-2.1
 
-use crate::host::is_host;
+use crate::host::{is_authority, is_host};
 use crate::response::{Persistence, Status};
 use std::fmt;
 
@@ -39,28 +39,11 @@ pub const TARGET_LIMIT: usize = 8192;
 /// answered with 501 (RFC 9112 3).
 const METHOD_LIMIT: usize = 32;
 
-/// The methods that this server distinguishes (RFC 9110 9.3, RFC 5789).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Its response is the page, or the stream.
-    Get,
-    /// Its response is that of GET without the content.
-    Head,
-    /// Its target may be `*`.
-    Options,
-    /// Its target is `host:port`.
-    Connect,
-    /// POST, PUT, DELETE, TRACE or PATCH.
-    Other,
-    /// A token that this server does not know.
-    Unknown,
-}
-
 /// A request whose head is complete and valid. It borrows from the bytes that were parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The method.
-    pub method: Method,
+    /// The method, which is case-sensitive (RFC 9110 9.1).
+    pub method: &'a [u8],
     /// The path of the request target, without its query: `/events` for `/events?x=1` and for
     /// `http://localhost/events`. For OPTIONS it may be `*`, for CONNECT it is `host:port`.
     pub path: &'a [u8],
@@ -105,12 +88,12 @@ impl std::error::Error for RequestError {}
 /// not complete. What follows the head is left alone: it is content, or the next request.
 ///
 /// ```
-/// use bare_sse::request::{self, Method};
+/// use bare_sse::request;
 ///
 /// let bytes = b"GET /events?from=docs HTTP/1.1\r\nHost: localhost\r\n\r\nGET";
 /// assert_eq!(request::parse(&bytes[..20])?, None); // not complete yet
 /// let request = request::parse(bytes)?.expect("a whole head");
-/// assert_eq!((request.method, request.path), (Method::Get, &b"/events"[..]));
+/// assert_eq!((request.method, request.path), (&b"GET"[..], &b"/events"[..]));
 /// assert_eq!(&bytes[request.head_length..], b"GET"); // of the next request
 /// # Ok::<(), bare_sse::request::RequestError>(())
 /// ```
@@ -200,23 +183,17 @@ fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// `method SP`, the beginning of the request line (RFC 9112 3). Methods are case-sensitive tokens
-/// (RFC 9110 9.1).
-fn method(rest: &mut &[u8]) -> Result<Method, Stop> {
+/// `method SP`, the beginning of the request line (RFC 9112 3). A method is a token (RFC 9110 9.1).
+fn method<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     match element(rest, is_token, METHOD_LIMIT, LONG_METHOD)? {
-        (b"GET", b' ') => Ok(Method::Get),
-        (b"HEAD", b' ') => Ok(Method::Head),
-        (b"OPTIONS", b' ') => Ok(Method::Options),
-        (b"CONNECT", b' ') => Ok(Method::Connect),
-        (b"POST" | b"PUT" | b"DELETE" | b"TRACE" | b"PATCH", b' ') => Ok(Method::Other),
-        ([_, ..], b' ') => Ok(Method::Unknown),
+        (method @ [_, ..], b' ') => Ok(method),
         (_, b'\n') => bad(BARE_LF),
         _ => bad("a request begins with a method, a token, and a space"),
     }
 }
 
 /// `request-target SP` (RFC 9112 3). Returns the path.
-fn request_target<'a>(rest: &mut &'a [u8], method: Method) -> Result<&'a [u8], Stop> {
+fn request_target<'a>(rest: &mut &'a [u8], method: &[u8]) -> Result<&'a [u8], Stop> {
     match element(rest, is_target, TARGET_LIMIT, LONG_TARGET)? {
         (b"", b' ') => bad("one space stands on each side of the request target"),
         (target, b' ') => path(method, target),
@@ -227,17 +204,15 @@ fn request_target<'a>(rest: &mut &'a [u8], method: Method) -> Result<&'a [u8], S
 }
 
 /// The path in a request target of any of the four forms (RFC 9112 3.2).
-fn path(method: Method, target: &[u8]) -> Result<&[u8], Stop> {
+fn path<'a>(method: &[u8], target: &'a [u8]) -> Result<&'a [u8], Stop> {
     let query = target.iter().position(|&byte| byte == b'?');
     let without_query = &target[..query.unwrap_or(target.len())];
     match (method, target) {
-        // Nobody knows what an unknown method has for a target.
-        (Method::Unknown, _) => Ok(target),
-        // asterisk-form
-        (Method::Options, b"*") => Ok(target),
+        // asterisk-form. PRI is the method of HTTP/2's preface (RFC 9113 3.4): its version is refused.
+        (b"OPTIONS" | b"PRI", b"*") => Ok(target),
         // authority-form
-        (Method::Connect, _) if is_host(target) => Ok(target),
-        (Method::Connect, _) => bad("the target of CONNECT is a host and a port"),
+        (b"CONNECT", _) if is_host(target) => Ok(target),
+        (b"CONNECT", _) => bad("the target of CONNECT is a host and a port"),
         // origin-form
         (_, [b'/', ..]) => Ok(without_query),
         // absolute-form
@@ -256,7 +231,7 @@ fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
     let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
     if !scheme.eq_ignore_ascii_case(b"http://") {
         bad("a request target begins with / or with http://")
-    } else if matches!(authority, [] | [b':', ..]) || !is_host(authority) {
+    } else if !is_authority(authority) {
         bad("an absolute request target names a host")
     } else {
         Ok(path)
@@ -414,12 +389,9 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// `1*DIGIT`, if its value fits (RFC 9110 8.6).
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    str::from_utf8(digits)
-        .ok()
-        .filter(|_| is_number)?
-        .parse()
-        .ok()
+    let is_number = digits.iter().all(u8::is_ascii_digit);
+    let digits = str::from_utf8(digits).ok().filter(|_| is_number)?;
+    digits.parse().ok()
 }
 
 /// `tchar` (RFC 9110 5.6.2).
@@ -439,10 +411,8 @@ fn is_value(byte: u8) -> bool {
 }
 
 fn bad<T>(reason: &'static str) -> Result<T, Stop> {
-    Err(Stop::Invalid(RequestError::new(
-        Status::BAD_REQUEST,
-        reason,
-    )))
+    let status = Status::BAD_REQUEST;
+    Err(Stop::Invalid(RequestError { status, reason }))
 }
 
 /// A lone LF may count as a line end (RFC 9112 2.2). It is refused here, because programs that

@@ -127,25 +127,20 @@ fn date(second: u64) -> String {
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
     let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_of_year = |year| if is_leap(year) { 366 } else { 365 };
     let (days, second) = (second / 86_400, second % 86_400);
     // 1970-01-01 was a Thursday.
     let weekday = WEEKDAYS[days as usize % 7];
     let (mut year, mut day) = (1970, days);
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if day < length {
-            break;
-        }
-        day -= length;
+    while day >= days_of_year(year) {
+        day -= days_of_year(year);
         year += 1;
     }
     let february = if is_leap(year) { 29 } else { 28 };
+    let days_of_month = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let mut month = 0;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if day < length {
-            break;
-        }
-        day -= length;
+    while day >= days_of_month[month] {
+        day -= days_of_month[month];
         month += 1;
     }
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);

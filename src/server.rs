@@ -164,14 +164,9 @@ impl Server<'_> {
 }
 
 fn serve_connection(accepted: &Accepted, site: &Site) {
-    let Accepted {
-        socket,
-        address,
-        slot,
-    } = accepted;
     // An error means that the client has gone already.
-    if let Ok(mut client) = Client::new(socket, *address, site.limits) {
-        connection::serve(&mut client, site, slot);
+    if let Ok(mut client) = Client::new(&accepted.socket, accepted.address, site.limits) {
+        connection::serve(&mut client, site, &accepted.slot);
     }
 }
 
