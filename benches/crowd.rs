@@ -76,9 +76,9 @@ fn handed() -> Option<(Child, SocketAddr)> {
     command.arg(format!("--listen={address}"));
     command.args(["sh", "-c", "exec \"$0\" --quiet --listen - <&3", SERVER]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let server = command.spawn().ok()?;
+    let mut server = command.spawn().ok()?;
     // The first client starts the server.
-    while TcpStream::connect(address).is_err() {
+    while TcpStream::connect(address).is_err() && server.try_wait().is_ok_and(|end| end.is_none()) {
         thread::sleep(Duration::from_millis(20));
     }
     thread::sleep(Duration::from_millis(500));

@@ -274,7 +274,7 @@ impl Stream {
     /// Reads events until the window ends. Returns those that came in it: number and time.
     fn watch(&mut self, window: Range<Instant>) -> Vec<(u32, Instant)> {
         let mut arrivals = Vec::new();
-        while self.fault.is_none() && Instant::now() < window.end {
+        while self.fault.is_none() && (self.last == 0 || Instant::now() < window.end) {
             let came = self.read_event();
             let now = Instant::now();
             if came && window.contains(&now) {

@@ -82,7 +82,9 @@ fn ten_thousand_streams_fill_the_server_and_one_more_client_waits_for_the_first_
 fn start_in_bash(setup: &str) -> (Server, Receiver<String>) {
     let mut command = Command::new("bash");
     let script = format!("{setup}; exec \"$0\" \"$@\"");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_bare-sse"), "--quiet"]);
+    command
+        .env("LC_ALL", "C")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_bare-sse"), "--quiet"]);
     let mut server = Server::from_command(command.stderr(Stdio::piped()));
     let stderr = server.process.stderr.take().expect("a pipe");
     (server, lines_of(BufReader::new(stderr)))
@@ -134,7 +136,8 @@ impl MaxMapCount {
     /// `None` where the setting is missing or may not be changed.
     fn raise(to: usize) -> Option<MaxMapCount> {
         let before = fs::read_to_string(MAX_MAP_COUNT).ok()?;
-        fs::write(MAX_MAP_COUNT, to.to_string()).ok()?;
+        let most = before.trim().parse().ok()?;
+        fs::write(MAX_MAP_COUNT, to.max(most).to_string()).ok()?;
         Some(MaxMapCount(before))
     }
 }
@@ -189,6 +192,8 @@ fn unsettle(mut socket: &TcpStream, numbers: &mut Numbers) {
 fn crowds_of_ten_thousand_connections_dropped_at_once_leave_nothing() {
     let _alone = alone();
     let server = Server::start(&["--quiet", "--interval", "50ms"]);
+    // The server has started all its own threads by then.
+    page_is_served(server.address);
     let [threads, descriptors, mut most] = resources(&server);
     let mut numbers = Numbers(0xd00d);
     // How much the allocator keeps differs by many MiB from one crowd to the next. But if each left

@@ -2,7 +2,6 @@
 
 mod support;
 
-use bare_sse::client::Limits;
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::page::Page;
@@ -62,9 +61,9 @@ fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
     let other = WatchedStream::start(server.address);
     let mut client = server.connect();
     let begin = Instant::now();
+    client.send(b"GET / HTTP/1.1\r\nA: ");
     let mut dribbling = client.twin();
     let dribbler = thread::spawn(move || {
-        dribbling.send(b"GET / HTTP/1.1\r\nA: ");
         while dribbling.try_send(b"b").is_ok() && begin.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(20));
         }
@@ -90,16 +89,16 @@ fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
 
 #[test]
 fn every_head_has_the_limit_for_itself() {
-    let head = Duration::from_secs(2);
+    let head = Duration::from_secs(4);
     let mut site = site(Counter::default());
     site.limits.head = head;
     let server = InProcess::start(site, 10);
     let mut client = server.connect();
     let begin = Instant::now();
-    // Each head takes a quarter of its limit, all together take twice the limit.
-    while begin.elapsed() < 2 * head {
+    // Each head takes an eighth of its limit, all together take more than the limit.
+    while begin.elapsed() < head * 5 / 4 {
         client.send(b"GET / HTTP/1.1\r\n");
-        thread::sleep(head / 4);
+        thread::sleep(head / 8);
         client.send(b"Host: x\r\n\r\n");
         assert_eq!(client.read_response(false).status(), 200);
     }
@@ -109,8 +108,8 @@ fn every_head_has_the_limit_for_itself() {
 fn an_idle_connection_is_closed_without_a_word() {
     let server = InProcess::start(site(Counter::default()), 10);
     for (is_fresh, limit) in [(true, SHORT_LIMITS.head), (false, SHORT_LIMITS.idle)] {
-        let mut client = server.connect();
         let begin = Instant::now();
+        let mut client = server.connect();
         if !is_fresh {
             client.send_get("/", "");
             client.read_response(false);
@@ -128,7 +127,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 fn limits_hold_behind_any_number_of_pipelined_requests() {
     let server = InProcess::start(site(Counter::default()), 10);
     let head = b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n";
-    for count in [1, 31, 32, 33, 64] {
+    for count in [1, 64] {
         let mut client = server.connect();
         client.send(&head.repeat(count));
         (0..count).for_each(|_| drop(client.read_response(true)));
@@ -148,7 +147,7 @@ fn limits_hold_behind_any_number_of_pipelined_requests() {
 #[test]
 fn a_client_that_goes_on_sending_after_408_is_not_reset_at_once() {
     let mut site = site(Counter::default());
-    site.limits.linger = Limits::DEFAULT.linger;
+    site.limits.linger = PATIENCE;
     let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send(b"GET / HT");
@@ -169,6 +168,8 @@ fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
     drop(folder);
     let mut site = site(Counter::default());
     site.page = page;
+    let limit = Duration::from_secs(1);
+    site.limits.write = limit;
     let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send_get("/", "Connection: close\r\n");
@@ -178,9 +179,9 @@ fn a_client_that_reads_a_large_page_slowly_but_steadily_gets_it_whole() {
         let piece = rest.min(64 * 1024);
         client.read_bytes(piece);
         rest -= piece;
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(10));
     }
-    assert!(begin.elapsed() > SHORT_LIMITS.write, "it was not slow");
+    assert!(begin.elapsed() > 2 * limit, "it was not slow");
 }
 
 #[test]
@@ -188,14 +189,14 @@ fn a_client_that_reads_a_fast_stream_slowly_but_steadily_stays() {
     // Linux tells a client's system of free room when a sixteenth of 6 MB is free, which takes this
     // client half of the limit; and it wakes a writer when a third of 4 MB is free, which takes twice
     // the limit.
-    const RATE: f64 = 700e3;
-    let limit = Duration::from_secs(1);
+    const RATE: f64 = 350e3;
+    let limit = Duration::from_secs(2);
     let mut site = counting(Duration::ZERO);
     site.limits.write = limit;
     let mut client = InProcess::start(site, 10).connect();
     client.send_get("/events", "");
     let (begin, mut count) = (Instant::now(), 0);
-    while begin.elapsed() < 8 * limit {
+    while begin.elapsed() < 5 * limit {
         let due = (begin.elapsed().as_secs_f64() * RATE) as usize;
         client.read_bytes(due - count);
         count = due;
@@ -210,15 +211,15 @@ fn a_client_that_reads_a_fast_stream_slowly_but_steadily_stays() {
 #[test]
 fn a_head_that_begins_just_before_the_idle_limit_has_its_time() {
     let mut site = site(Counter::default());
-    site.limits.idle = Duration::from_secs(3);
+    site.limits.idle = Duration::from_secs(5);
     site.limits.head = PATIENCE;
     let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send_get("/", "");
     client.read_response(false);
-    thread::sleep(Duration::from_secs(2));
+    thread::sleep(Duration::from_secs(3));
     client.send(b"GET / HTTP/1.1\r\n");
-    thread::sleep(Duration::from_secs(2));
+    thread::sleep(Duration::from_secs(3));
     client.send(b"Host: x\r\n\r\n");
     assert_eq!(client.read_response(false).status(), 200);
 }
@@ -259,7 +260,9 @@ fn hold_all_slots(server: &InProcess, bytes: &'static [u8]) -> Arc<AtomicBool> {
 #[test]
 fn visitors_are_served_while_others_hold_all_slots() {
     for bytes in [&b""[..], b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n", b"GET"] {
-        let server = InProcess::start(site(Counter::default()), 100);
+        let mut site = site(Counter::default());
+        site.limits.head = Duration::from_secs(2);
+        let server = InProcess::start(site, 100);
         let is_over = hold_all_slots(&server, bytes);
         thread::sleep(2 * SHORT_LIMITS.idle);
         (0..20).for_each(|_| page_is_served(server.address));
@@ -269,7 +272,9 @@ fn visitors_are_served_while_others_hold_all_slots() {
 
 #[test]
 fn when_few_slots_are_free_responses_close_their_connections() {
-    let server = InProcess::start(site(Counter::default()), 10);
+    let mut site = site(Counter::default());
+    (site.limits.head, site.limits.idle) = (PATIENCE, PATIENCE);
+    let server = InProcess::start(site, 10);
     let ask = |client: &mut Client| {
         client.send_get("/", "");
         client
@@ -320,7 +325,9 @@ fn empty_lines_do_not_keep_an_idle_connection() {
 
 #[test]
 fn a_stream_whose_client_stops_reading_ends_and_no_other_is_disturbed() {
-    let server = InProcess::start(counting(Duration::ZERO), 2);
+    let mut site = counting(Duration::ZERO);
+    site.limits.write = Duration::from_secs(3);
+    let server = InProcess::start(site, 2);
     let mut stuck = server.connect();
     stuck.send_get("/events", "");
     stuck.read_until("retry: 10000\n\n");

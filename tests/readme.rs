@@ -133,6 +133,7 @@ impl Shell {
         let mut shell = Command::new("sh");
         shell
             .args(["-c", command])
+            .env("no_proxy", "*")
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         // A group of its own, so that all of it can be ended.

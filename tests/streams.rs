@@ -58,7 +58,7 @@ fn an_event_comes_in_one_write() {
     let mut client = server.connect();
     client.send_get("/events", "");
     expect(&mut client, BEGINNING);
-    let mut bytes = [0; 4096];
+    let mut bytes = [0; 65536];
     for _ in 0..20 {
         let count = client.socket.read(&mut bytes).expect("an event");
         let events = String::from_utf8_lossy(&bytes[..count]);
@@ -290,7 +290,7 @@ fn with_no_interval_events_come_as_fast_as_they_are_read() {
 #[test]
 fn a_comment_breaks_a_long_silence_and_dispatches_nothing() {
     let counter = Counter {
-        interval: Duration::from_millis(500),
+        interval: Duration::from_secs(2),
         keep_alive: Duration::from_millis(50),
         ..Counter::default()
     };
@@ -384,16 +384,12 @@ fn the_log_tells_the_life_of_a_stream() {
 fn events_keep_to_the_schedule_of_their_stream() {
     let server = Server::start(&["--interval", "50ms", "--quiet"]);
     let mut client = server.connect();
-    client.send_get("/events", "");
-    client.read_until("\n\n");
     let begin = Instant::now();
+    client.send_get("/events", "");
     client.read_until("id: 40\n");
     // Never early; a slow machine may be late.
-    assert!(
-        begin.elapsed() >= Duration::from_millis(1_900),
-        "{:?}",
-        begin.elapsed()
-    );
+    let elapsed = begin.elapsed();
+    assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}");
 }
 
 #[test]

@@ -99,6 +99,8 @@ impl Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Relaxed);
         let folder = env::temp_dir().join(format!("bare-sse-test-{}-{count}", process::id()));
+        // A run that was killed may have left one of this name.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).expect("a folder of our own");
         Folder(folder)
     }

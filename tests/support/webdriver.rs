@@ -227,7 +227,8 @@ impl Browser {
     /// Status line and content. Drivers keep connections open, whatever they are asked.
     fn exchange(&self, method: &str, path: &str, body: &str) -> io::Result<(String, String)> {
         let mut socket = self.connect()?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        // To start a browser takes the longest.
+        socket.set_read_timeout(Some(3 * PATIENCE))?;
         let (port, length) = (self.port, body.len());
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\n\
