@@ -4,13 +4,13 @@
 //! in the order of their requests (RFC 9112 9.3.2). Pipelined requests are usually answered in one
 //! write.
 //!
-//! What a connection holds in memory is bounded: one head of 16 KiB, and 256 KiB of responses that
-//! wait. A long page is held once for all connections.
+//! What a connection holds in memory is bounded: one head of 16 KiB, and 64 KiB of responses that
+//! wait. The page is held once for all connections that got it in the same second.
 
 use crate::client::{Client, Limits};
 use crate::counter::{Counter, last_event};
 use crate::log::Log;
-use crate::page::{Page, PageResponse};
+use crate::page::{COPIES, Page, PageResponse};
 use crate::request::{self, Request, RequestError};
 use crate::response::{Persistence, Response, Status};
 use crate::slots::Slot;
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const BUFFER: usize = 2048;
 
 /// How many bytes of responses wait at most to leave in one write.
-const MOST_WAITING: usize = 256 * 1024;
+const MOST_WAITING: usize = 64 * 1024;
 
 /// What all connections answer from.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ pub fn serve(client: &mut Client<'_>, site: &Site, slot: &Slot) {
         slot,
         waiting: Vec::new(),
         page: None,
+        pages: 0,
     };
     // When a read or a write fails, nobody is left to be told. A stream may last for days, and
     // keeps none of the buffers: they are gone when this returns.
@@ -99,6 +100,8 @@ struct Connection<'a, 'b> {
     waiting: Vec<u8>,
     /// The page, as it was sent last.
     page: Option<Arc<PageResponse>>,
+    /// How many times it waits to be written, after all else that does.
+    pages: usize,
 }
 
 impl Connection<'_, '_> {
@@ -193,7 +196,7 @@ impl Connection<'_, '_> {
                 let response = preflight.unwrap_or(method_not_allowed());
                 self.add_response(&response, persistence, true)?;
             }
-            (b"GET", _) => self.answer_with_page(persistence, more)?,
+            (b"GET", _) => self.answer_with_page(persistence)?,
             (b"HEAD", _) => self.add_response(&page.response(), persistence, false)?,
             (b"OPTIONS" | b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH", _) => {
                 self.add_response(&method_not_allowed(), persistence, true)?
@@ -251,20 +254,23 @@ impl Connection<'_, '_> {
         Ok(Ending::Linger)
     }
 
-    /// Answers with the page. If nothing else waits, the bytes that all connections share are
-    /// written as they are.
-    fn answer_with_page(&mut self, persistence: Persistence, more: bool) -> io::Result<()> {
+    /// Answers with the page. All connections share its bytes, so they are counted, not copied.
+    fn answer_with_page(&mut self, persistence: Persistence) -> io::Result<()> {
         let now = second();
         let is_newest =
             |page: &Arc<PageResponse>| (page.second, page.persistence) == (now, persistence);
         if !self.page.as_ref().is_some_and(is_newest) {
+            self.send()?;
             self.page = self.site.page.whole_response(now, persistence);
         }
-        match &self.page {
-            None => self.add_response(&self.site.page.response(), persistence, true),
-            Some(page) if self.waiting.is_empty() && !more => self.client.write_all(&page.bytes),
-            Some(page) => self.add(&Arc::clone(page).bytes),
+        if self.page.is_none() {
+            return self.add_response(&self.site.page.response(), persistence, true);
         }
+        self.pages += 1;
+        if self.pages == COPIES {
+            self.send()?;
+        }
+        Ok(())
     }
 
     /// Adds a response. A response to HEAD has no content (RFC 9110 9.3.2).
@@ -274,7 +280,7 @@ impl Connection<'_, '_> {
         persistence: Persistence,
         has_content: bool,
     ) -> io::Result<()> {
-        response.write_head(second(), persistence, &mut self.waiting);
+        self.add(response.head(second(), persistence).as_bytes())?;
         match &response.content {
             Some(content) if has_content => self.add(content),
             _ => Ok(()),
@@ -283,8 +289,10 @@ impl Connection<'_, '_> {
 
     /// Adds bytes to those that wait. If they would be too many, all are written.
     fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.waiting.len() + bytes.len() > MOST_WAITING {
+        if self.pages > 0 || self.waiting.len() + bytes.len() > MOST_WAITING {
             self.send()?;
+        }
+        if bytes.len() > MOST_WAITING {
             return self.client.write_all(bytes);
         }
         self.waiting.extend_from_slice(bytes);
@@ -295,6 +303,10 @@ impl Connection<'_, '_> {
     fn send(&mut self) -> io::Result<()> {
         self.client.write_all(&self.waiting)?;
         self.waiting.clear();
+        if let Some(page) = &self.page {
+            self.client.write_all(page.times(self.pages))?;
+            self.pages = 0;
+        }
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! The page: one HTML document, the response on every path but `/events`.
 //!
 //! Only its `Date` differs from one response to the next. So the whole response is made once a second,
-//! head and content in a row, and shared by all connections: load tests ask for nothing else.
+//! head and content in a row, and shared by all connections: load tests ask for nothing else. It is
+//! held several times in a row, so that one write of these bytes answers pipelined requests.
 
 use crate::response::{Persistence, Response, Status};
 use std::borrow::Cow;
@@ -13,8 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The longest page that is served, in bytes.
 const PAGE_LIMIT: u64 = 1 << 30;
 
-/// The longest page that is copied after its head, in bytes.
-const SHORT: usize = 64 * 1024;
+/// The longest page of which whole responses are held, in bytes.
+const SHORT: usize = 32 * 1024;
+
+/// How often a whole response is held in a row.
+pub const COPIES: usize = 16;
 
 /// An HTML document in UTF-8, ready to be sent.
 #[derive(Debug)]
@@ -31,8 +35,15 @@ pub struct PageResponse {
     pub second: u64,
     /// What its head says about the connection.
     pub persistence: Persistence,
-    /// Head and content.
-    pub bytes: Vec<u8>,
+    /// Head and content, [`COPIES`] times in a row.
+    copies: Vec<u8>,
+}
+
+impl PageResponse {
+    /// The response `count` times in a row, [`COPIES`] times at most.
+    pub fn times(&self, count: usize) -> &[u8] {
+        &self.copies[..self.copies.len() / COPIES * count]
+    }
 }
 
 impl Page {
@@ -93,13 +104,12 @@ impl Page {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = &mut newest[persistence as usize];
         if newest.as_ref().is_none_or(|newest| newest.second != second) {
-            let mut bytes = Vec::new();
-            self.response().write_head(second, persistence, &mut bytes);
-            bytes.extend_from_slice(&self.content);
+            let head = self.response().head(second, persistence);
+            let whole = [head.as_bytes(), &self.content].concat();
             *newest = Some(Arc::new(PageResponse {
                 second,
                 persistence,
-                bytes,
+                copies: whole.repeat(COPIES),
             }));
         }
         newest.clone()

@@ -13,7 +13,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write as _;
 
 /// A status code and its reason phrase (RFC 9110 15, RFC 9112 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +72,9 @@ impl Response<'_> {
         }
     }
 
-    /// Appends the head to `out`: status line, `Date`, the response's own fields, `Content-Length`
-    /// (RFC 9110 8.6), `Connection` if it is needed, and the empty line. `second` is the time, in
-    /// seconds since 1970-01-01 00:00:00 UTC.
+    /// The head: status line, `Date`, the response's own fields, `Content-Length` (RFC 9110 8.6),
+    /// `Connection` if it is needed, and the empty line. `second` is the time, in seconds since
+    /// 1970-01-01 00:00:00 UTC.
     ///
     /// ```
     /// use bare_sse::response::{Persistence, Response, Status};
@@ -85,10 +84,8 @@ impl Response<'_> {
     ///     fields: vec![("Content-Type", "text/plain")],
     ///     content: Some(b"hi\n".into()),
     /// };
-    /// let mut head = Vec::new();
-    /// response.write_head(784_111_777, Persistence::Close, &mut head);
     /// assert_eq!(
-    ///     String::from_utf8(head).unwrap(),
+    ///     response.head(784_111_777, Persistence::Close),
     ///     "HTTP/1.1 200 OK\r\n\
     ///      Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
     ///      Content-Type: text/plain\r\n\
@@ -97,26 +94,20 @@ impl Response<'_> {
     ///      \r\n"
     /// );
     /// ```
-    pub fn write_head(&self, second: u64, persistence: Persistence, out: &mut Vec<u8>) {
-        // Writing to a Vec can't fail.
-        let _ = write!(
-            out,
-            "HTTP/1.1 {}\r\nDate: {}\r\n",
-            self.status,
-            date(second)
-        );
+    pub fn head(&self, second: u64, persistence: Persistence) -> String {
+        let mut head = format!("HTTP/1.1 {}\r\nDate: {}\r\n", self.status, date(second));
         for (name, value) in &self.fields {
-            let _ = write!(out, "{name}: {value}\r\n");
+            head += &format!("{name}: {value}\r\n");
         }
         if let Some(content) = &self.content {
-            let _ = write!(out, "Content-Length: {}\r\n", content.len());
+            head += &format!("Content-Length: {}\r\n", content.len());
         }
-        let connection = match persistence {
+        head += match persistence {
             Persistence::Persistent => "",
             Persistence::KeepAlive => "Connection: keep-alive\r\n",
             Persistence::Close => "Connection: close\r\n",
         };
-        let _ = write!(out, "{connection}\r\n");
+        head + "\r\n"
     }
 }
 
