@@ -124,6 +124,28 @@ fn answers_a_hundred_requests(server: &Server, page: &[u8]) {
 }
 
 #[test]
+fn however_many_requests_for_the_page_come_at_once_each_is_answered() {
+    // Around the length up to which a page is held many times in a row, and around that many.
+    for size in [100, 32 * 1024, 32 * 1024 + 1, 200_000] {
+        let page = vec![b'x'; size];
+        let folder = Folder::with_page(&page);
+        let server = Server::start(&["--www", folder.0.to_str().expect("UTF-8")]);
+        let mut client = server.connect();
+        for count in [1, 15, 16, 17, 32, 40] {
+            let keep_alive = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+            let requests = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(count) + keep_alive;
+            client.send(requests.as_bytes());
+            for number in 0..=count {
+                let answer = client.read_response(false);
+                assert!(answer.content == page, "page {number} of {size} bytes");
+                let is_last = answer.field("Connection") == Some("keep-alive");
+                assert_eq!(is_last, number == count, "page {number} of {size} bytes");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_comes_with_the_end_of_a_long_head_begins_the_next() {
     let server = Server::start(&[]);
     // One of these is the size of some buffer.
