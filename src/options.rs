@@ -186,15 +186,14 @@ fn duration(value: &str) -> Option<Duration> {
 /// `*`, `null`, or an origin as browsers send it: `scheme "://" host [ ":" port ]` in lower case, with
 /// nothing after it and without the scheme's default port (RFC 6454 6.2).
 fn origin(value: &str) -> Option<String> {
-    let is_of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_allowed = |c| matches!(c, 'a'..='z' | '0'..='9') || "+-._:[]/".contains(c);
     let is_origin = match value.split_once("://") {
         None => value == "*" || value == "null",
+        Some(("", _)) => false,
         Some(("http", authority)) if authority.ends_with(":80") => false,
         Some(("https", authority)) if authority.ends_with(":443") => false,
-        Some((scheme, authority)) => {
-            let is_scheme = !scheme.is_empty() && scheme.bytes().all(is_of_scheme);
-            is_scheme && is_authority(authority.as_bytes()) && !authority.ends_with(':')
-        }
+        Some((_, authority)) if authority.ends_with(':') => false,
+        Some((_, authority)) => is_authority(authority.as_bytes()) && value.chars().all(is_allowed),
     };
-    (is_origin && value == value.to_ascii_lowercase()).then(|| value.into())
+    is_origin.then(|| value.into())
 }

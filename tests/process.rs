@@ -112,6 +112,8 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
         ("--allow-origin", "http://a,http://b"),
         ("--allow-origin", "http://localhost:8080/"),
         ("--allow-origin", "http://localhost/page"),
+        ("--allow-origin", "http://*.example.com"),
+        ("--allow-origin", "http://user@localhost"),
         ("--allow-origin", "HTTP://localhost"),
         ("--allow-origin", "http://Localhost"),
         ("--allow-origin", "http://localhost:x"),
