@@ -5,7 +5,7 @@
 //! write.
 //!
 //! What a connection holds in memory is bounded: one head of 16 KiB, and 64 KiB of responses that
-//! wait. The page is held once for all connections that got it in the same second.
+//! wait. The response with the page is held once for all that got it in the same second.
 
 use crate::client::{Client, Limits};
 use crate::counter::{Counter, last_event};
