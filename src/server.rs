@@ -28,6 +28,12 @@ pub const STACK: usize = 128 * 1024;
 /// How long the server waits when the system refuses a file descriptor, memory or a thread.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// This many clients that came while one thread was started are a crowd.
+const CROWD: usize = 8;
+
+/// How long to wait for more of a crowd.
+const CROWD_PAUSE: Duration = Duration::from_micros(100);
+
 /// The same kind of trouble is told once, until it has been absent for this time.
 const SAME_TROUBLE: Duration = Duration::from_secs(10);
 
@@ -73,6 +79,15 @@ pub fn serve(
             server.accept_all_that_wait();
         }
     }
+}
+
+/// Makes the process's table of open files large enough for `max_connections`, by opening as many and
+/// closing them again. Linux doubles the table when it is full. A process that has several threads
+/// waits for milliseconds each time, in `accept`, and the listen queue overflows. So this is for the
+/// time before other threads start. Errors are ignored: the table grows later then.
+pub fn reserve_files(listener: &TcpListener, max_connections: usize) {
+    let files = (0..max_connections).map_while(|_| listener.try_clone().ok());
+    drop(files.collect::<Vec<_>>());
 }
 
 struct Server<'a> {
@@ -121,13 +136,21 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Accepts the clients that wait already, as far as there are free slots. Errors are ignored: the
-    /// blocking accept will meet them again.
+    /// Accepts the clients that wait already, as far as there are free slots. As long as they come in
+    /// a crowd, no thread is started: threads that start would keep this one from accepting. Errors
+    /// are ignored: the blocking accept will meet them again.
     fn accept_all_that_wait(&mut self) {
         if self.listener.set_nonblocking(true).is_ok() {
-            while let Some(slot) = self.slots.take()
-                && self.accept(slot).is_ok()
-            {}
+            loop {
+                let before = self.accepted.len();
+                while let Some(slot) = self.slots.take()
+                    && self.accept(slot).is_ok()
+                {}
+                if self.accepted.len() - before < CROWD {
+                    break;
+                }
+                thread::sleep(CROWD_PAUSE);
+            }
         }
         let _ = self.listener.set_nonblocking(false);
     }

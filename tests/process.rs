@@ -392,3 +392,14 @@ fn a_standard_output_in_non_blocking_mode_gets_every_line_when_it_is_read() {
     assert_eq!(told + dropped, 50_002);
     assert!(told > 4_000, "{told} lines were told");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_table_of_open_files_is_large_enough_from_the_start() {
+    let server = Server::start(&["--max-connections", "700"]);
+    let status = fs::read_to_string(format!("/proc/{}/status", server.process.id()));
+    let status = status.expect("a status");
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+    let size: usize = size.expect("FDSize").trim().parse().expect("a number");
+    assert!(size >= 700, "{size}");
+}
