@@ -614,8 +614,6 @@ fn the_wire_view_makes_of_a_stream_what_eventsource_does() {
     }
 }
 
-/// How `www/page.png` and `www/page-dark.png` were made: ImageMagick then took most colours from what
-/// this leaves in `target/tmp`, with `convert target/tmp/page.png -dither None -colors 48 www/page.png`.
 /// A client that is built on fetch, as @microsoft/fetch-event-source is. It opens three streams, one
 /// after the other, and asks each to resume where the last one stopped.
 const FETCH_CLIENT: &str = "<!doctype html><title></title><script type='module'>
@@ -651,6 +649,8 @@ fn a_client_built_on_fetch_resumes_a_stream_of_another_origin() {
     });
 }
 
+/// How `www/page.png` and `www/page-dark.png` were made: ImageMagick then took most colours from what
+/// this leaves in `target/tmp`, with `convert target/tmp/page.png -dither None -colors 48 www/page.png`.
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn pictures_of_the_page_with_a_reconnect_in_view() {

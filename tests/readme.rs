@@ -513,12 +513,12 @@ fn the_limits_in_the_readme_are_those_of_the_source() {
         ),
         format!("a head that takes over {head} s, from its first byte | 408"),
         format!(
-            "an idle connection | closed after {idle} s, and after {head} s if no request has come yet"
+            "an idle connection | closed {idle} s after the last response, or {head} s after connecting"
         ),
         format!(
             "a client that stops reading | disconnected after about {write} s in which no byte moved"
         ),
-        "more than 10,000 connections".to_string(),
+        "`--max-connections` (10,000) reached".to_string(),
         "more than 13,106 connections".to_string(),
         "every 15 seconds".to_string(),
     ] {
