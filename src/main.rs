@@ -55,6 +55,7 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
     let cannot_listen = |error| format!("can't listen on {place}: {error}");
     let listener = listener.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    // Before the logs start their threads.
     server::reserve_files(&listener, slots);
     let no_thread = |error| format!("can't start a thread: {error}");
     let log = Log::to(io::stdout()).map_err(no_thread)?;

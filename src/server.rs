@@ -81,11 +81,15 @@ pub fn serve(
     }
 }
 
-/// Makes the process's table of open files large enough for `max_connections`, by opening as many and
-/// closing them again. Linux doubles the table when it is full. A process that has several threads
-/// waits for milliseconds each time, in `accept`, and the listen queue overflows. So this is for the
-/// time before other threads start. Errors are ignored: the table grows later then.
+/// Makes the process's table of open files large enough for `max_connections`, by opening as many at
+/// once and closing them again. Linux doubles the table when it is full. A process that has several
+/// threads waits for milliseconds each time, in `accept`, and the listen queue overflows. So call this
+/// before other threads start. Errors are ignored: the table grows later then. Other systems have no
+/// such table.
 pub fn reserve_files(listener: &TcpListener, max_connections: usize) {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
     let files = (0..max_connections).map_while(|_| listener.try_clone().ok());
     drop(files.collect::<Vec<_>>());
 }
@@ -136,23 +140,25 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Accepts the clients that wait already, as far as there are free slots. As long as they come in
-    /// a crowd, no thread is started: threads that start would keep this one from accepting. Errors
-    /// are ignored: the blocking accept will meet them again.
+    /// Accepts the clients that wait already. As long as they come in a crowd, no thread is started:
+    /// threads that start would keep this one from accepting.
     fn accept_all_that_wait(&mut self) {
         if self.listener.set_nonblocking(true).is_ok() {
-            loop {
-                let before = self.accepted.len();
-                while let Some(slot) = self.slots.take()
-                    && self.accept(slot).is_ok()
-                {}
-                if self.accepted.len() - before < CROWD {
-                    break;
-                }
+            while self.accept_without_waiting() >= CROWD {
                 thread::sleep(CROWD_PAUSE);
             }
         }
         let _ = self.listener.set_nonblocking(false);
+    }
+
+    /// Accepts clients until none waits or no slot is free. Returns how many. Errors are ignored: the
+    /// blocking accept will meet them again.
+    fn accept_without_waiting(&mut self) -> usize {
+        let before = self.accepted.len();
+        while let Some(slot) = self.slots.take()
+            && self.accept(slot).is_ok()
+        {}
+        self.accepted.len() - before
     }
 
     fn accept(&mut self, slot: Slot) -> io::Result<()> {

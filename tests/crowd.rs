@@ -40,17 +40,7 @@ fn resources(server: &Server) -> [usize; 3] {
             .expect("/proc")
             .count()
     };
-    let status = fs::read_to_string(format!("{process}/status")).expect("/proc");
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .expect("VmRSS");
-    let resident = resident
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number");
-    [count("task"), count("fd"), resident]
+    [count("task"), count("fd"), server.status("VmRSS")]
 }
 
 #[test]

@@ -397,9 +397,6 @@ fn a_standard_output_in_non_blocking_mode_gets_every_line_when_it_is_read() {
 #[cfg(target_os = "linux")]
 fn the_table_of_open_files_is_large_enough_from_the_start() {
     let server = Server::start(&["--max-connections", "700"]);
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process.id()));
-    let status = status.expect("a status");
-    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
-    let size: usize = size.expect("FDSize").trim().parse().expect("a number");
+    let size = server.status("FDSize");
     assert!(size >= 700, "{size}");
 }

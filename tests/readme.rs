@@ -513,7 +513,7 @@ fn the_limits_in_the_readme_are_those_of_the_source() {
         ),
         format!("a head that takes over {head} s, from its first byte | 408"),
         format!(
-            "an idle connection | closed {idle} s after the last response, or {head} s after connecting"
+            "an idle connection | closed {idle} s after the last response, or {head} s after connecting if no request has come"
         ),
         format!(
             "a client that stops reading | disconnected after about {write} s in which no byte moved"

@@ -57,6 +57,16 @@ impl Server {
         Client::connect(self.address)
     }
 
+    /// A number of its `/proc/PID/status`, such as `FDSize`, or `VmRSS` in KiB.
+    pub fn status(&self, name: &str) -> usize {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(path).expect("/proc");
+        let mut lines = status.lines();
+        let line = lines.find(|line| line.split(':').next() == Some(name));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.expect(name).parse().expect("a number")
+    }
+
     /// Waits for a line of the log that has this in it.
     pub fn wait_for_log(&self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
