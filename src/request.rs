@@ -12,8 +12,8 @@
 //! [`parse`] has no state. It reads the bytes that have come so far from the first to the last, one
 //! small function for each element of the grammar, and starts over when more have come. So its
 //! result can't depend on how the bytes were cut, and [`HEAD_LIMIT`] bounds what starting over costs.
-//! It refuses a byte that no valid head can have at that place as soon as the byte comes, and an
-//! element that means nothing valid at its end.
+//! It refuses a byte that no valid head can have at that place as soon as the byte comes. What the
+//! fields mean is looked at when all of them have come.
 //!
 //! Where a standard leaves a choice, this parser is strict: what two programs could read in two ways
 //! is refused, not repaired.
@@ -132,25 +132,20 @@ fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
     let method = method(rest)?;
     let path = request_target(rest, method)?;
     let version = http_version(rest)?;
-    let mut fields = Fields::default();
-    while let Some(name) = field_name(rest)? {
-        fields.count += 1;
-        if fields.count > FIELDS_LIMIT {
-            return Err(Stop::Invalid(LARGE_HEAD));
-        }
-        fields.add(name, field_value(rest)?)?;
-    }
-    fields.check_host_count(version)?;
+    let fields = Fields::parse(rest)?;
+    fields.check_host(version)?;
     Ok(Request {
         method,
         path,
         persistence: fields.persistence(version),
         has_content: fields.has_content(version)?,
-        last_event_id: match fields.last_event_ids[..] {
+        last_event_id: match fields.values("last-event-id")[..] {
             [id] => Some(id),
             _ => None,
         },
-        has_preflight_fields: fields.origin && fields.request_method,
+        has_preflight_fields: ["origin", "access-control-request-method"]
+            .iter()
+            .all(|name| !fields.values(name).is_empty()),
         head_length: bytes.len() - rest.len(),
     })
 }
@@ -288,103 +283,97 @@ fn field_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     }
 }
 
-/// What the field lines say, as far as this server needs to know.
-#[derive(Default)]
-struct Fields<'a> {
-    count: usize,
-    hosts: usize,
-    close: bool,
-    keep_alive: bool,
-    content_length: Option<u64>,
-    transfer_codings: Option<Vec<&'a [u8]>>,
-    last_event_ids: Vec<&'a [u8]>,
-    origin: bool,
-    request_method: bool,
-}
+/// The field lines of a head: names and values, in their order.
+struct Fields<'a>(Vec<(&'a [u8], &'a [u8])>);
 
 impl<'a> Fields<'a> {
-    /// Adds a field line. Names are case-insensitive (RFC 9110 5.1).
-    fn add(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Stop> {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        if is("host") {
-            self.hosts += 1;
-            if !is_host(value) {
-                return bad("Host is a host name or address and, after a colon, a port number");
+    /// `*( field-line CRLF ) CRLF` (RFC 9112 2.1).
+    fn parse(rest: &mut &'a [u8]) -> Result<Self, Stop> {
+        let mut lines = Vec::new();
+        while let Some(name) = field_name(rest)? {
+            if lines.len() == FIELDS_LIMIT {
+                return Err(Stop::Invalid(LARGE_HEAD));
             }
-        } else if is("connection") {
-            // A list over all lines of this name, of case-insensitive options (RFC 9110 7.6.1).
-            for option in list(value) {
-                self.close |= option.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            }
-        } else if is("content-length") {
-            self.add_content_length(value)?;
-        } else if is("transfer-encoding") {
-            let codings = self.transfer_codings.get_or_insert_default();
-            codings.extend(list(value));
-        } else if is("last-event-id") {
-            self.last_event_ids.push(value);
-        } else {
-            self.origin |= is("origin");
-            self.request_method |= is("access-control-request-method");
+            lines.push((name, field_value(rest)?));
         }
-        Ok(())
+        Ok(Fields(lines))
     }
 
-    /// One number, which may be repeated and must not differ (RFC 9110 8.6, RFC 9112 6.3).
-    fn add_content_length(&mut self, value: &[u8]) -> Result<(), Stop> {
-        let Some(length) = decimal(value) else {
-            return bad("Content-Length is one decimal number below 2^64");
-        };
-        if self.content_length.is_some_and(|other| other != length) {
-            return bad("two Content-Length fields differ");
-        }
-        self.content_length = Some(length);
-        Ok(())
+    /// The values of the field lines of this name. Names are case-insensitive (RFC 9110 5.1).
+    fn values(&self, name: &str) -> Vec<&'a [u8]> {
+        let Fields(lines) = self;
+        let lines = lines.iter().filter(|line| is(line.0, name));
+        lines.map(|line| line.1).collect()
+    }
+
+    /// The elements of a comma-separated list over all field lines of this name (RFC 9110 5.3),
+    /// without the whitespace around them. Empty elements are ignored (RFC 9110 5.6.1.2).
+    fn list(&self, name: &str) -> Vec<&'a [u8]> {
+        let values = self.values(name).into_iter();
+        let elements = values.flat_map(|value| value.split(|&byte| byte == b','));
+        let elements = elements.map(<[u8]>::trim_ascii);
+        elements.filter(|element| !element.is_empty()).collect()
     }
 
     /// Exactly one Host in HTTP/1.1. HTTP/1.0 may leave it out (RFC 9112 3.2).
-    fn check_host_count(&self, version: Version) -> Result<(), Stop> {
-        match (self.hosts, version) {
-            (1, _) | (0, Version::Http10) => Ok(()),
-            (0, Version::Http11) => bad("an HTTP/1.1 request has a Host field"),
+    fn check_host(&self, version: Version) -> Result<(), Stop> {
+        match self.values("host")[..] {
+            [] if version == Version::Http10 => Ok(()),
+            [] => bad("an HTTP/1.1 request has a Host field"),
+            [host] if is_host(host) => Ok(()),
+            [_] => bad("Host is a host name or address and, after a colon, a port number"),
             _ => bad("a request has one Host field"),
         }
     }
 
     /// HTTP/1.1 persists unless the client says close, HTTP/1.0 closes unless it says keep-alive
-    /// (RFC 9112 9.3).
+    /// (RFC 9112 9.3). Both words are case-insensitive (RFC 9110 7.6.1).
     fn persistence(&self, version: Version) -> Persistence {
+        let options = self.list("connection");
+        let says = |word: &str| options.iter().any(|option| is(option, word));
         match version {
-            _ if self.close => Persistence::Close,
+            _ if says("close") => Persistence::Close,
             Version::Http11 => Persistence::Persistent,
-            Version::Http10 if self.keep_alive => Persistence::KeepAlive,
+            Version::Http10 if says("keep-alive") => Persistence::KeepAlive,
             Version::Http10 => Persistence::Close,
         }
+    }
+
+    /// One number, which may be repeated and must not differ (RFC 9110 8.6, RFC 9112 6.3).
+    fn content_length(&self) -> Result<Option<u64>, Stop> {
+        let mut length = None;
+        for value in self.values("content-length") {
+            let Some(number) = decimal(value) else {
+                return bad("Content-Length is one decimal number below 2^64");
+            };
+            if length.is_some_and(|other| other != number) {
+                return bad("two Content-Length fields differ");
+            }
+            length = Some(number);
+        }
+        Ok(length)
     }
 
     /// Whether content follows, by Content-Length or Transfer-Encoding. A request with both is how
     /// one request is smuggled inside another, so it is refused (RFC 9112 6.1 and 6.3).
     fn has_content(&self, version: Version) -> Result<bool, Stop> {
-        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-        match self.transfer_codings.as_deref() {
-            None => Ok(self.content_length.is_some_and(|length| length > 0)),
-            Some(_) if self.content_length.is_some() => {
-                bad("Content-Length and Transfer-Encoding exclude each other")
-            }
-            Some(_) if version == Version::Http10 => bad("HTTP/1.0 has no Transfer-Encoding"),
-            Some([coding]) if is_chunked(coding) => Ok(true),
-            Some([.., last]) if is_chunked(last) => Err(Stop::Invalid(OTHER_CODING)),
-            Some(_) => bad("the final transfer coding of a request is chunked"),
+        let length = self.content_length()?;
+        if self.values("transfer-encoding").is_empty() {
+            return Ok(length.is_some_and(|length| length > 0));
+        }
+        match self.list("transfer-encoding")[..] {
+            _ if length.is_some() => bad("Content-Length and Transfer-Encoding exclude each other"),
+            _ if version == Version::Http10 => bad("HTTP/1.0 has no Transfer-Encoding"),
+            [coding] if is(coding, "chunked") => Ok(true),
+            [.., last] if is(last, "chunked") => Err(Stop::Invalid(OTHER_CODING)),
+            _ => bad("the final transfer coding of a request is chunked"),
         }
     }
 }
 
-/// The elements of a comma-separated list without the whitespace around them. Empty elements are
-/// ignored (RFC 9110 5.6.1.2).
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let elements = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    elements.filter(|element| !element.is_empty())
+/// Whether this is a name or word that is known here. They are all case-insensitive.
+fn is(bytes: &[u8], known: &str) -> bool {
+    bytes.eq_ignore_ascii_case(known.as_bytes())
 }
 
 /// `1*DIGIT`, if its value fits (RFC 9110 8.6).
