@@ -166,7 +166,7 @@ impl Counter {
         }
         let first = seen.unwrap_or(0);
         let mut number = first;
-        let mut schedule = Schedule::new(clock.elapsed(), self.interval);
+        let mut due = begin(clock.elapsed(), self.interval);
         let result = loop {
             if self.is_over(Some(number)) {
                 break output.write_all(&end_event(number));
@@ -174,13 +174,13 @@ impl Counter {
             let Some(next) = number.checked_add(1) else {
                 break Ok(());
             };
-            let slept = self.sleep_until(schedule.due, clock, output);
+            due = next_due(due, clock.elapsed(), self.interval);
+            let slept = self.sleep_until(due, clock, output);
             if let Err(error) = slept.and_then(|()| output.write_all(&event(next))) {
                 break Err(error);
             }
             number = next;
             log.line(format_args!("{client} emit {number}"));
-            schedule.advance(clock.elapsed());
         };
         let how = if result.is_ok() { "ended" } else { "left" };
         let count = number - first;
@@ -232,50 +232,33 @@ fn encoded(event: &Event<'_>) -> Vec<u8> {
     event.encode().expect("it holds no CR, LF or NUL")
 }
 
-/// When the events of one stream are due, as times on a clock that all streams share.
+/// When a stream begins whose client came at `now`: at the next hundredth of the interval, on the
+/// clock that all streams share.
 ///
-/// A schedule begins at the next hundredth of its interval on that clock. So the streams of one
-/// server fall into a hundred groups, and the threads of a group wake together, with one timer
-/// interrupt for all of them instead of one for each.
+/// So the streams of one server fall into a hundred groups, and the threads of a group wake together,
+/// with one timer interrupt for all of them instead of one for each.
 ///
 /// ```
-/// use bare_sse::counter::Schedule;
+/// use bare_sse::counter::{begin, next_due};
 /// use std::time::Duration;
 ///
-/// let ms = Duration::from_millis;
-/// let mut schedule = Schedule::new(ms(4_321), ms(1_000)); // begins at 4.33 s
-/// assert_eq!(schedule.due, ms(5_330));
-/// schedule.advance(ms(5_331));
-/// assert_eq!(schedule.due, ms(6_330));
-/// schedule.advance(ms(9_000)); // after a stall it skips what is past, and sends no burst
-/// assert_eq!(schedule.due, ms(9_330));
+/// let (ms, second) = (Duration::from_millis, Duration::from_secs(1));
+/// assert_eq!(begin(ms(4_321), second), ms(4_330));
+/// assert_eq!(next_due(ms(4_330), ms(4_321), second), ms(5_330));
+/// // After a stall: what is past is skipped, and no burst is sent.
+/// assert_eq!(next_due(ms(5_330), ms(9_000), second), ms(9_330));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schedule {
-    /// When the next event is due.
-    pub due: Duration,
-    interval: Duration,
+pub fn begin(now: Duration, interval: Duration) -> Duration {
+    let hundredth = (interval / 100).as_nanos().max(1);
+    Duration::from_nanos(now.as_nanos().next_multiple_of(hundredth) as u64)
 }
 
-impl Schedule {
-    /// The schedule of a stream that begins at `now`.
-    pub fn new(now: Duration, interval: Duration) -> Schedule {
-        let grid = (interval / 100).as_nanos().max(1);
-        let past = now.as_nanos() % grid;
-        let wait = if past == 0 { 0 } else { grid - past };
-        let begin = now + Duration::from_nanos(wait as u64);
-        Schedule {
-            due: begin + interval,
-            interval,
-        }
+/// When the next event is due, at `now`: one interval after the last one was, or as many intervals as
+/// it takes not to be in the past.
+pub fn next_due(last: Duration, now: Duration, interval: Duration) -> Duration {
+    let mut due = last + interval;
+    while due < now && !interval.is_zero() {
+        due += interval;
     }
-
-    /// Moves on to the next event, at `now`: one interval after the last was due, or as many
-    /// intervals as it takes not to be in the past.
-    pub fn advance(&mut self, now: Duration) {
-        self.due += self.interval;
-        while self.due < now && !self.interval.is_zero() {
-            self.due += self.interval;
-        }
-    }
+    due
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use bare_sse::counter::{Counter, Schedule};
+use bare_sse::counter::{Counter, begin, next_due};
 use std::io::Read;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
@@ -393,43 +393,45 @@ fn events_keep_to_the_schedule_of_their_stream() {
 }
 
 #[test]
-fn a_thousand_events_later_a_schedule_is_where_it_should_be() {
+fn a_hundred_thousand_events_later_an_event_is_due_when_it_should_be() {
     let interval = Duration::from_millis(1_000);
-    let mut schedule = Schedule::new(Duration::from_millis(12_345), interval);
-    let first = schedule.due;
+    let first = begin(Duration::from_millis(12_345), interval);
+    let mut due = first;
     let mut numbers = Numbers(7);
-    for number in 0..100_000 {
-        assert_eq!(schedule.due, first + number * interval);
-        schedule.advance(schedule.due + Duration::from_millis(numbers.next() % 900));
+    for number in 1..100_000 {
+        let late = Duration::from_millis(numbers.next() % 900);
+        due = next_due(due, due + late, interval);
+        assert_eq!(due, first + number * interval);
     }
 }
 
 #[test]
-fn a_schedule_starts_at_the_next_hundredth_of_its_interval() {
+fn a_stream_begins_at_the_next_hundredth_of_its_interval() {
     let ms = Duration::from_millis;
-    for (now, interval, due) in [
-        (0, 1_000, 1_000),
-        (1, 1_000, 1_010),
-        (10, 1_000, 1_010),
-        (11, 1_000, 1_020),
-        (7, 50, 57),
+    for (now, interval, expected) in [
+        (0, 1_000, 0),
+        (1, 1_000, 10),
+        (10, 1_000, 10),
+        (11, 1_000, 20),
+        (7, 50, 7),
+        (7, 0, 7),
     ] {
-        assert_eq!(Schedule::new(ms(now), ms(interval)).due, ms(due));
+        assert_eq!(begin(ms(now), ms(interval)), ms(expected));
     }
-    assert_eq!(Schedule::new(ms(7), ms(0)).due, ms(7));
+    assert_eq!(next_due(ms(7), ms(8), ms(0)), ms(7));
 }
 
 #[test]
-fn after_a_stall_a_schedule_goes_on_an_event_an_interval_without_a_burst() {
+fn after_a_stall_a_stream_goes_on_an_event_an_interval_without_a_burst() {
     let (ms, interval) = (Duration::from_millis, Duration::from_millis(10));
-    let mut schedule = Schedule::new(ms(0), interval);
+    let mut due = begin(ms(0), interval);
     let mut numbers = Numbers(9);
     for _ in 0..10_000 {
-        let now = schedule.due + Duration::from_micros(numbers.next() % 100_000);
-        schedule.advance(now);
-        assert!(schedule.due >= now && schedule.due <= now + interval);
+        let now = due + Duration::from_micros(numbers.next() % 100_000);
+        due = next_due(due, now, interval);
+        assert!(due >= now && due <= now + interval);
         assert_eq!(
-            schedule.due.as_micros() % interval.as_micros(),
+            due.as_micros() % interval.as_micros(),
             0,
             "the grid is kept"
         );
