@@ -18,9 +18,9 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The size of the buffer for heads in bytes, as long as they are short. One of 1 KiB would stay with
-/// its thread when it is freed, as long as a stream lasts: that is how the system's allocator works.
-const BUFFER: usize = 2048;
+/// How many bytes are read at once. A buffer of 1 KiB would stay with its thread when it is freed, as
+/// long as a stream lasts: that is how the system's allocator works.
+const CHUNK: usize = 2048;
 
 /// How many bytes of responses wait at most to leave in one write.
 const MOST_WAITING: usize = 64 * 1024;
@@ -109,40 +109,36 @@ impl Connection<'_, '_> {
     fn answer_requests(mut self) -> io::Result<Ending> {
         // How long to wait for the first byte of a head.
         let mut idle = self.head_time();
-        // The first `filled` bytes were read and are not answered: the beginning of a head, if any.
-        let (mut buffer, mut filled) = (vec![0; BUFFER], 0);
-        // When they began to come.
+        let mut chunk = vec![0; CHUNK];
+        // What was read and is not answered: the beginning of a head, if any.
+        let mut bytes = Vec::with_capacity(CHUNK);
+        // When it began to come.
         let mut begin: Option<Instant> = None;
         loop {
             let timeout = match begin {
                 None => idle,
                 Some(begin) => self.head_time().saturating_sub(begin.elapsed()),
             };
-            match self.client.read(&mut buffer[filled..], timeout) {
-                Ok(0) => return self.answer_partial_head(&buffer[..filled], CUT_OFF),
-                Ok(count) => filled += count,
+            match self.client.read(&mut chunk, timeout) {
+                Ok(0) => return self.answer_partial_head(&bytes, CUT_OFF),
+                Ok(count) => bytes.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::TimedOut => {
-                    return self.answer_partial_head(&buffer[..filled], TOO_LATE);
+                    return self.answer_partial_head(&bytes, TOO_LATE);
                 }
                 Err(error) => return Err(error),
             }
-            let (used, ending) = self.answer_whole_heads(&buffer[..filled])?;
+            let (used, ending) = self.answer_whole_heads(&bytes)?;
             self.send()?;
             if let Some(ending) = ending {
                 return Ok(ending);
             }
             if used > 0 {
-                buffer.copy_within(used..filled, 0);
-                filled -= used;
+                bytes.drain(..used);
                 begin = None;
                 idle = self.client.limits.idle;
             }
-            if filled > 0 {
+            if !bytes.is_empty() {
                 begin.get_or_insert_with(Instant::now);
-            }
-            // The parser refuses a head that fills the larger buffer.
-            if filled == buffer.len() {
-                buffer.resize(request::HEAD_LIMIT, 0);
             }
         }
     }

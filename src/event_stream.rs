@@ -17,7 +17,6 @@
 //! [HTML 9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 //! [HTML 9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
-use std::fmt;
 use std::time::Duration;
 
 /// One block of the stream: its fields, and the empty line that ends it.
@@ -101,14 +100,6 @@ pub struct Unwritable {
     /// The name of the field: `event` or `id`.
     pub field: &'static str,
 }
-
-impl fmt::Display for Unwritable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the value of {} holds a CR, LF or NUL", self.field)
-    }
-}
-
-impl std::error::Error for Unwritable {}
 
 /// `name ": " value LF`.
 fn line(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -85,8 +85,5 @@ fn listener_from_standard_input() -> io::Result<TcpListener> {
 
 #[cfg(not(unix))]
 fn listener_from_standard_input() -> io::Result<TcpListener> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "this needs a Unix system",
-    ))
+    Err(io::Error::other("this needs a Unix system"))
 }

@@ -7,7 +7,7 @@
 use crate::response::{Persistence, Response, Status};
 use std::borrow::Cow;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,13 +62,10 @@ impl Page {
         let metadata = fs::metadata(&path)?;
         // Reading a device could last forever.
         if !metadata.is_file() {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "it is no regular file",
-            ));
+            return Err(io::Error::other("it is no regular file"));
         }
         if metadata.len() > PAGE_LIMIT {
-            return Err(io::Error::new(ErrorKind::FileTooLarge, "it is over 1 GiB"));
+            return Err(io::Error::other("it is over 1 GiB"));
         }
         Ok(Page::new(Cow::Owned(fs::read(path)?)))
     }

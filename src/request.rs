@@ -22,7 +22,6 @@
 
 use crate::host::{is_authority, is_host};
 use crate::response::{Persistence, Status};
-use std::fmt;
 
 /// The longest accepted head in bytes. A longer one is answered with 431 (RFC 9110 5.4, RFC 6585 5).
 /// Chromium sends about 600 bytes.
@@ -75,14 +74,6 @@ impl RequestError {
         RequestError { status, reason }
     }
 }
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status, self.reason)
-    }
-}
-
-impl std::error::Error for RequestError {}
 
 /// Parses the head of a request, which begins at the first byte. Returns `None` while the head is
 /// not complete. What follows the head is left alone: it is content, or the next request.
@@ -139,13 +130,8 @@ fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
         path,
         persistence: fields.persistence(version),
         has_content: fields.has_content(version)?,
-        last_event_id: match fields.values("last-event-id")[..] {
-            [id] => Some(id),
-            _ => None,
-        },
-        has_preflight_fields: ["origin", "access-control-request-method"]
-            .iter()
-            .all(|name| !fields.values(name).is_empty()),
+        last_event_id: fields.only("last-event-id"),
+        has_preflight_fields: fields.has("origin") && fields.has("access-control-request-method"),
         head_length: bytes.len() - rest.len(),
     })
 }
@@ -289,7 +275,7 @@ struct Fields<'a>(Vec<(&'a [u8], &'a [u8])>);
 impl<'a> Fields<'a> {
     /// `*( field-line CRLF ) CRLF` (RFC 9112 2.1).
     fn parse(rest: &mut &'a [u8]) -> Result<Self, Stop> {
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(FIELDS_LIMIT);
         while let Some(name) = field_name(rest)? {
             if lines.len() == FIELDS_LIMIT {
                 return Err(Stop::Invalid(LARGE_HEAD));
@@ -300,37 +286,46 @@ impl<'a> Fields<'a> {
     }
 
     /// The values of the field lines of this name. Names are case-insensitive (RFC 9110 5.1).
-    fn values(&self, name: &str) -> Vec<&'a [u8]> {
-        let Fields(lines) = self;
-        let lines = lines.iter().filter(|line| is(line.0, name));
-        lines.map(|line| line.1).collect()
+    fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let lines = self.0.iter().filter(move |line| is(line.0, name));
+        lines.map(|line| line.1)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+
+    /// The value of the field line of this name, if there is exactly one.
+    fn only(&self, name: &str) -> Option<&'a [u8]> {
+        let mut values = self.values(name);
+        values.next().xor(values.next())
     }
 
     /// The elements of a comma-separated list over all field lines of this name (RFC 9110 5.3),
     /// without the whitespace around them. Empty elements are ignored (RFC 9110 5.6.1.2).
-    fn list(&self, name: &str) -> Vec<&'a [u8]> {
-        let values = self.values(name).into_iter();
+    fn list(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let values = self.values(name);
         let elements = values.flat_map(|value| value.split(|&byte| byte == b','));
         let elements = elements.map(<[u8]>::trim_ascii);
-        elements.filter(|element| !element.is_empty()).collect()
+        elements.filter(|element| !element.is_empty())
     }
 
     /// Exactly one Host in HTTP/1.1. HTTP/1.0 may leave it out (RFC 9112 3.2).
     fn check_host(&self, version: Version) -> Result<(), Stop> {
-        match self.values("host")[..] {
-            [] if version == Version::Http10 => Ok(()),
-            [] => bad("an HTTP/1.1 request has a Host field"),
-            [host] if is_host(host) => Ok(()),
-            [_] => bad("Host is a host name or address and, after a colon, a port number"),
-            _ => bad("a request has one Host field"),
+        let mut hosts = self.values("host");
+        match (hosts.next(), hosts.next()) {
+            (None, _) if version == Version::Http10 => Ok(()),
+            (None, _) => bad("an HTTP/1.1 request has a Host field"),
+            (_, Some(_)) => bad("a request has one Host field"),
+            (Some(host), None) if is_host(host) => Ok(()),
+            _ => bad("Host is a host name or address and, after a colon, a port number"),
         }
     }
 
     /// HTTP/1.1 persists unless the client says close, HTTP/1.0 closes unless it says keep-alive
     /// (RFC 9112 9.3). Both words are case-insensitive (RFC 9110 7.6.1).
     fn persistence(&self, version: Version) -> Persistence {
-        let options = self.list("connection");
-        let says = |word: &str| options.iter().any(|option| is(option, word));
+        let says = |word: &str| self.list("connection").any(|option| is(option, word));
         match version {
             _ if says("close") => Persistence::Close,
             Version::Http11 => Persistence::Persistent,
@@ -358,10 +353,10 @@ impl<'a> Fields<'a> {
     /// one request is smuggled inside another, so it is refused (RFC 9112 6.1 and 6.3).
     fn has_content(&self, version: Version) -> Result<bool, Stop> {
         let length = self.content_length()?;
-        if self.values("transfer-encoding").is_empty() {
+        if !self.has("transfer-encoding") {
             return Ok(length.is_some_and(|length| length > 0));
         }
-        match self.list("transfer-encoding")[..] {
+        match self.list("transfer-encoding").collect::<Vec<_>>()[..] {
             _ if length.is_some() => bad("Content-Length and Transfer-Encoding exclude each other"),
             _ if version == Version::Http10 => bad("HTTP/1.0 has no Transfer-Encoding"),
             [coding] if is(coding, "chunked") => Ok(true),

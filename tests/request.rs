@@ -28,8 +28,8 @@ fn every_row_of_the_table_is_accepted_or_refused_with_its_status() {
                 assert_eq!(persists, row.persists, "{}", row.rule);
             }
             Err(error) => {
-                assert!(!row.is_valid(), "{}: {error}", row.rule);
-                assert_eq!(error.status.0, row.status, "{}: {error}", row.rule);
+                assert!(!row.is_valid(), "{}: {error:?}", row.rule);
+                assert_eq!(error.status.0, row.status, "{}: {error:?}", row.rule);
             }
         }
     }
