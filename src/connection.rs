@@ -1,8 +1,7 @@
 //! One connection from open to close: read, parse, answer; then persist, stream or close.
 //!
-//! Each connection has a thread of its own, which waits in a read most of its life. Responses leave
-//! in the order of their requests (RFC 9112 9.3.2). Pipelined requests are usually answered in one
-//! write.
+//! Each connection has a thread of its own. Responses leave in the order of their requests (RFC 9112
+//! 9.3.2). Pipelined requests are usually answered in one write.
 //!
 //! What a connection holds in memory is bounded: less than 20 KiB of heads, and 64 KiB of responses
 //! that wait. The response with the page is held once for all that got it in the same second.
@@ -18,8 +17,8 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How many bytes are read at once. A buffer of 1 KiB would stay with its thread when it is freed, as
-/// long as a stream lasts: that is how the system's allocator works.
+/// How many bytes are read at once. More than 1 KiB: the C library keeps smaller blocks for the thread
+/// that has freed them, so each stream would hold one as long as it lasts.
 const CHUNK: usize = 2048;
 
 /// How many bytes of responses wait at most to leave in one write.
@@ -199,11 +198,12 @@ impl Connection<'_, '_> {
             }
             _ => self.add_response(&unknown_method(), persistence, true)?,
         }
-        // Unless the client wants the close itself, it may have sent more. Waiting for those that do
-        // want it would cost a quarter of the connections per second.
-        let is_all = request.persistence == Persistence::Close && !request.has_content && !more;
+        // A client that wants the close itself sends no more. To linger for it too would cost a quarter
+        // of the connections per second.
+        let is_all_read =
+            request.persistence == Persistence::Close && !request.has_content && !more;
         Ok(match persistence {
-            Persistence::Close if is_all => Some(Ending::Close),
+            Persistence::Close if is_all_read => Some(Ending::Close),
             Persistence::Close => Some(Ending::Linger),
             _ => None,
         })
@@ -235,7 +235,7 @@ impl Connection<'_, '_> {
     /// No more bytes come. A client that has begun a head is told what is wrong with it. To one that has
     /// not there is nothing to say (RFC 9112 9.5).
     fn answer_partial_head(&mut self, bytes: &[u8], error: RequestError) -> io::Result<Ending> {
-        if request_line(bytes).is_empty() {
+        if without_empty_lines(bytes).is_empty() {
             return Ok(Ending::Close);
         }
         let ending = self.refuse(bytes, error)?;
@@ -246,7 +246,7 @@ impl Connection<'_, '_> {
     /// The last response of a connection: to bytes that are no request.
     fn refuse(&mut self, bytes: &[u8], error: RequestError) -> io::Result<Ending> {
         let response = Response::refusal(error.status, error.reason);
-        let has_content = !request_line(bytes).starts_with(b"HEAD ");
+        let has_content = !without_empty_lines(bytes).starts_with(b"HEAD ");
         self.add_response(&response, Persistence::Close, has_content)?;
         Ok(Ending::Linger)
     }
@@ -309,7 +309,7 @@ impl Connection<'_, '_> {
 }
 
 /// The bytes without the empty lines before the request line, which are ignored (RFC 9112 2.2).
-fn request_line(bytes: &[u8]) -> &[u8] {
+fn without_empty_lines(bytes: &[u8]) -> &[u8] {
     let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte));
     &bytes[begin.unwrap_or(bytes.len())..]
 }

@@ -1,6 +1,6 @@
 //! `/events`: the counter, as an event stream.
 //!
-//! This is all that a client gets. The lines of the head end in CR LF, those of the stream in LF:
+//! This is what a client gets. The lines of the head end in CR LF, those of the stream in LF:
 //!
 //! ```text
 //! HTTP/1.1 200 OK
@@ -80,8 +80,9 @@ pub fn last_event(last_event_id: Option<&[u8]>) -> Option<u64> {
 }
 
 impl Counter {
-    /// The head of the stream: a status line, three field lines, and the empty line. The response to
-    /// a HEAD request may be the last one on its connection, and then says so (RFC 9112 9.6).
+    /// The head of the stream: a status line, three field lines, a fourth if pages from elsewhere may
+    /// read it, and the empty line. The response to a HEAD request may be the last one on its
+    /// connection, and then says so (RFC 9112 9.6).
     pub fn head(&self, persistence: Persistence) -> String {
         let connection = match persistence {
             Persistence::Close => "close",
@@ -256,9 +257,8 @@ pub fn begin(now: Duration, interval: Duration) -> Duration {
 /// When the next event is due, at `now`: one interval after the last one was, or as many intervals as
 /// it takes not to be in the past.
 pub fn next_due(last: Duration, now: Duration, interval: Duration) -> Duration {
-    let mut due = last + interval;
-    while due < now && !interval.is_zero() {
-        due += interval;
-    }
-    due
+    let due = last + interval;
+    let late = now.saturating_sub(due).as_nanos();
+    let skipped = late.next_multiple_of(interval.as_nanos().max(1));
+    due + Duration::from_nanos(skipped as u64)
 }

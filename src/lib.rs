@@ -61,8 +61,8 @@
 //! | all slots are taken | clients wait in the listen queue: [`slots`] |
 //! | accept fails | the server says so once, pauses, and tries again: [`server`] |
 //! | the system refuses a thread | the connection waits for one: [`server`] |
-//! | a read fails or ends | the connection ends: [`connection`] |
-//! | a head is not valid | the response says why, then the connection ends: [`request`] |
+//! | a read fails, or ends between two heads | the connection ends: [`connection`] |
+//! | a head is not valid, or cut off | the response says why, then the connection ends: [`request`] |
 //! | a head does not come in time | 408, or a close without a response: [`connection`] |
 //! | a write fails, or moves no byte in time | the connection ends: [`client`] |
 //! | the log is not read, or closed | lines are dropped and counted, or go nowhere: [`log`] |

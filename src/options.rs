@@ -138,13 +138,13 @@ impl<W: Iterator<Item = OsString>> Value<'_, W> {
     /// The value as it is: a path need not be UTF-8.
     fn take(&mut self, needs: &str) -> Result<OsString, String> {
         let value = self.given.take().or_else(|| self.words.next());
-        value.ok_or(format!("{} needs {needs}", self.flag))
+        value.ok_or_else(|| format!("{} needs {needs}", self.flag))
     }
 
     fn parse<T>(&mut self, needs: &str, parse: fn(&str) -> Option<T>) -> Result<T, String> {
         let value = self.take(needs)?;
         let parsed = value.to_str().and_then(parse);
-        parsed.ok_or(format!("{} needs {needs}, not {value:?}", self.flag))
+        parsed.ok_or_else(|| format!("{} needs {needs}, not {value:?}", self.flag))
     }
 }
 

@@ -114,16 +114,16 @@ enum Stop {
 
 /// `HTTP-message = start-line CRLF *( field-line CRLF ) CRLF` and the content (RFC 9112 2.1).
 fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
-    let rest = &mut &*bytes;
+    let mut rest = bytes;
     // Empty lines before a request are ignored (RFC 9112 2.2).
-    while let [b'\r', ..] = rest {
-        *rest = &rest[1..];
-        line_feed(rest)?;
+    while let Some(after) = rest.strip_prefix(b"\r") {
+        rest = after;
+        line_feed(&mut rest)?;
     }
-    let method = method(rest)?;
-    let path = request_target(rest, method)?;
-    let version = http_version(rest)?;
-    let fields = Fields::parse(rest)?;
+    let method = method(&mut rest)?;
+    let path = request_target(&mut rest, method)?;
+    let version = http_version(&mut rest)?;
+    let fields = Fields::parse(&mut rest)?;
     fields.check_host(version)?;
     Ok(Request {
         method,

@@ -105,6 +105,7 @@ struct Server<'a> {
     no_thread: Trouble<'a>,
 }
 
+/// A connection and its slot. The socket is closed before the slot is free.
 struct Accepted {
     socket: TcpStream,
     address: SocketAddr,
@@ -175,6 +176,7 @@ impl Server<'_> {
 
     /// Gives a connection its thread, and waits until the system allows one.
     fn start_thread(&mut self, accepted: Accepted) {
+        // A thread that the system refuses drops its share.
         let accepted = Arc::new(accepted);
         loop {
             let (accepted, site) = (Arc::clone(&accepted), Arc::clone(&self.site));

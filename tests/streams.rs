@@ -418,7 +418,10 @@ fn a_stream_begins_at_the_next_hundredth_of_its_interval() {
     ] {
         assert_eq!(begin(ms(now), ms(interval)), ms(expected));
     }
-    assert_eq!(next_due(ms(7), ms(8), ms(0)), ms(7));
+    assert_eq!(next_due(ms(7), ms(8), ms(0)), ms(8));
+    // However many intervals are skipped, it is no loop.
+    let nanosecond = Duration::from_nanos(1);
+    assert_eq!(next_due(ms(7), ms(86_400_000), nanosecond), ms(86_400_000));
 }
 
 #[test]
