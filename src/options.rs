@@ -27,13 +27,11 @@ A DURATION is a number and a unit: 250ms, 1.5s, 2m.
 ";
 
 const ADDRESS: &str = "ADDRESS:PORT, such as 127.0.0.1:3000";
-const DURATION: &str = "a DURATION of at most 49 days, such as 250ms, 1.5s or 2m";
+const DURATION: &str =
+    "a DURATION of whole milliseconds and at most 49 days, such as 250ms, 1.5s or 2m";
 const NUMBER: &str = "a whole number from 1";
 const DIRECTORY: &str = "a directory";
 const ORIGIN: &str = "an origin as browsers send it, such as http://localhost:8080, or *";
-
-/// The longest DURATION: 49 days.
-const LONGEST: Duration = Duration::from_secs(49 * 24 * 60 * 60);
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,18 +163,24 @@ fn number<N: TryFrom<u64>>(value: &str) -> Option<N> {
 
 /// A number with or without a fraction, and a unit.
 fn duration(value: &str) -> Option<Duration> {
-    let unit = value.find(|c: char| c.is_ascii_alphabetic())?;
+    let unit = value.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = value.split_at(unit);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
+    let unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
         _ => return None,
     };
-    let number: f64 = number.parse().ok()?;
-    let duration = Duration::try_from_secs_f64(number * seconds).ok()?;
-    (duration <= LONGEST).then_some(duration)
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if whole.is_empty() || fraction.is_empty() {
+        return None;
+    }
+    let digits: u64 = format!("{whole}{fraction}").parse().ok()?;
+    let divisor = 10_u64.checked_pow(fraction.len().try_into().ok()?)?;
+    let product = digits.checked_mul(unit)?;
+    let milliseconds = u32::try_from(product / divisor).ok()?;
+    (product % divisor == 0).then_some(Duration::from_millis(milliseconds.into()))
 }
 
 /// `*`, `null`, or an origin as browsers send it: `scheme "://" host [ ":" port ]` in lower case, with
