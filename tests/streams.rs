@@ -408,15 +408,16 @@ fn a_hundred_thousand_events_later_an_event_is_due_when_it_should_be() {
 #[test]
 fn a_stream_begins_at_the_next_hundredth_of_its_interval() {
     let ms = Duration::from_millis;
-    for (now, interval, expected) in [
-        (0, 1_000, 0),
-        (1, 1_000, 10),
-        (10, 1_000, 10),
-        (11, 1_000, 20),
-        (7, 50, 7),
+    for (now, interval, due) in [
+        (0, 1_000, 1_000),
+        (1, 1_000, 1_010),
+        (10, 1_000, 1_010),
+        (11, 1_000, 1_020),
+        (7, 50, 57),
         (7, 0, 7),
     ] {
-        assert_eq!(begin(ms(now), ms(interval)), ms(expected));
+        let (now, interval) = (ms(now), ms(interval));
+        assert_eq!(next_due(begin(now, interval), now, interval), ms(due));
     }
     assert_eq!(next_due(ms(7), ms(8), ms(0)), ms(8));
     // However many intervals are skipped, it is no loop.
