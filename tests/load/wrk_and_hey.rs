@@ -1,13 +1,11 @@
 //! The server under load, as wrk and hey put it: bounded in time and in number.
 
-mod support;
-
+use crate::support::{Client, Server, alone, run_program};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
-use support::{Client, Server, alone, run_program};
 
 /// Runs wrk with 2 threads and 32 connections and gives its report.
 fn wrk(server: &Server, options: &[&str], path: &str) -> String {

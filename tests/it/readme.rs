@@ -3,8 +3,8 @@
 
 #![cfg(unix)]
 
-mod support;
-
+use crate::support::event_stream_reader::{Dispatched, Reader};
+use crate::support::{PATIENCE, Server, lines_of, run_program, start_program};
 use bare_sse::client::Limits;
 use bare_sse::counter::KEEP_ALIVE;
 use bare_sse::options::{HELP, Options};
@@ -16,8 +16,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use support::event_stream_reader::{Dispatched, Reader};
-use support::{PATIENCE, Server, lines_of, run_program, start_program};
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

@@ -1,11 +1,9 @@
 //! The encoder, by golden bytes and by what a reader of the standard makes of them.
 
-mod support;
-
+use crate::support::Numbers;
+use crate::support::event_stream_reader::{Dispatched, Reader};
 use bare_sse::event_stream::{Event, Unwritable, comment};
 use std::time::Duration;
-use support::Numbers;
-use support::event_stream_reader::{Dispatched, Reader};
 
 fn encoded(event: Event<'_>) -> String {
     let bytes = event.encode().expect("it can be written");

@@ -1,14 +1,12 @@
 //! `/events` as its clients see it.
 
-mod support;
-
+use crate::support::event_stream_reader::Reader;
+use crate::support::in_process::{InProcess, site};
+use crate::support::{Client, Numbers, Server};
 use bare_sse::counter::{Counter, begin, next_due};
 use std::io::Read;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
-use support::event_stream_reader::Reader;
-use support::in_process::{InProcess, site};
-use support::{Client, Numbers, Server};
 
 /// The head of the stream and what stands at its beginning.
 const BEGINNING: &str = "HTTP/1.1 200 OK\r\n\

@@ -2,8 +2,8 @@
 
 #![cfg(unix)]
 
-mod support;
-
+use crate::support::event_stream_reader::Reader;
+use crate::support::{Client, Folder, Server, page_is_served, start_program, wait_until};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,8 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
-use support::event_stream_reader::Reader;
-use support::{Client, Folder, Server, page_is_served, start_program, wait_until};
 
 fn bare_sse(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
@@ -140,7 +138,7 @@ fn across_restarts_no_client_is_refused_and_a_thousand_streams_miss_no_event() {
 
 /// A unit of the README, by its path.
 fn unit(name: &str) -> String {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let begin = format!("```ini\n# /etc/systemd/system/{name}\n");
     let unit = readme
         .split_once(&begin)

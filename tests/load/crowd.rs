@@ -1,8 +1,9 @@
 //! Thousands of clients at once, one crowd at a time. They need file descriptors: `ulimit -n 20000`
 //! before they run.
 
-mod support;
-
+use crate::support::{
+    Client, Numbers, PATIENCE, Server, alone, lines_of, page_is_served, wait_until,
+};
 use std::fs;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -10,7 +11,6 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
-use support::{Client, Numbers, PATIENCE, Server, alone, lines_of, page_is_served, wait_until};
 
 const GET_EVENTS: &[u8] = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
 

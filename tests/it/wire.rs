@@ -1,12 +1,10 @@
 //! Requests and answers over real sockets, byte by byte.
 
-mod support;
-
+use crate::support::table::{NEXT, Row, rows};
+use crate::support::{Client, Folder, PATIENCE, Response, Server, run_program, wait_until};
 use std::net::Shutdown;
 use std::process::Command;
 use std::time::Duration;
-use support::table::{NEXT, Row, rows};
-use support::{Client, Folder, PATIENCE, Response, Server, run_program, wait_until};
 
 /// Reads the answer to a row, and checks all that its head must say.
 fn read_answer(client: &mut Client, row: &Row) -> Response {
@@ -92,7 +90,7 @@ fn every_row_of_the_table_gets_the_same_answer_with_bytes_after_it() {
 fn a_hundred_pipelined_requests_are_answered_in_their_order() {
     let large = vec![b'x'; 200_000];
     let folder = Folder::with_page(&large);
-    let built_in = include_bytes!("../www/index.html");
+    let built_in = include_bytes!("../../www/index.html");
     answers_a_hundred_requests(&Server::start(&[]), built_in);
     let directory = folder.0.to_str().expect("UTF-8");
     answers_a_hundred_requests(&Server::start(&["--www", directory]), &large);
@@ -194,7 +192,7 @@ fn as_many_requests_as_a_head_may_have_bytes_are_answered_in_portions() {
 
 #[test]
 fn the_page_comes_on_every_path_with_its_length_and_its_type() {
-    let page = include_bytes!("../www/index.html");
+    let page = include_bytes!("../../www/index.html");
     let server = Server::start(&[]);
     let mut client = server.connect();
     for path in [

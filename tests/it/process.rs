@@ -2,8 +2,7 @@
 
 #![cfg(unix)]
 
-mod support;
-
+use crate::support::{Client, Folder, PATIENCE, Server, listening_line, run_program};
 use bare_sse::options::{Command as Line, HELP, Options};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -15,7 +14,6 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
-use support::{Client, Folder, PATIENCE, Server, listening_line, run_program};
 
 fn run(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bare-sse"))

@@ -1,7 +1,7 @@
 //! What one client can do, and what it must not do to another.
 
-mod support;
-
+use crate::support::in_process::{InProcess, SHORT_LIMITS, site};
+use crate::support::{Client, Folder, PATIENCE, Server, page_is_served};
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::page::Page;
@@ -12,8 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::in_process::{InProcess, SHORT_LIMITS, site};
-use support::{Client, Folder, PATIENCE, Server, page_is_served};
 
 /// A site with short limits and this interval.
 fn counting(interval: Duration) -> Site {

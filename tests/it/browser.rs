@@ -1,8 +1,8 @@
-//! The page in real browsers: `cargo test --test browser -- --ignored`. `.ci/run` installs what this
+//! The page in real browsers: `cargo test --test it browser:: -- --ignored`. `.ci/run` installs what this
 //! needs: Chromium, WebKit and Firefox, their drivers, and Xvfb.
 
-mod support;
-
+use crate::support::webdriver::{Browser, Engine};
+use crate::support::{Folder, PATIENCE, Server, wait_until};
 use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
@@ -12,8 +12,6 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::webdriver::{Browser, Engine};
-use support::{Folder, PATIENCE, Server, wait_until};
 
 const CONTENT: &str = "document.getElementById('content').textContent";
 const STATE: &str = "document.getElementById('state').textContent";
@@ -104,7 +102,7 @@ fn the_page_shows_its_events_the_wire_and_its_code_without_a_click() {
 
         let code = browser.text("code");
         assert!(code.lines().count() <= 25, "{code}");
-        let page = include_str!("../www/index.html");
+        let page = include_str!("../../www/index.html");
         let first = page
             .split("<script")
             .nth(1)
@@ -727,7 +725,7 @@ fn answer(mut socket: TcpStream, response: &str, heads: &Sender<String>) -> std:
         socket.read_to_end(&mut Vec::new())?;
         Ok(())
     } else {
-        let page = include_str!("../www/index.html");
+        let page = include_str!("../../www/index.html");
         let length = page.len();
         write!(
             socket,

@@ -1,10 +1,8 @@
 //! The parser of request heads, without a socket.
 
-mod support;
-
+use crate::support::table::{NEXT, rows};
 use bare_sse::request::{self, RequestError};
 use bare_sse::response::Persistence;
-use support::table::{NEXT, rows};
 
 /// What the parser returns for bytes that come in pieces of this size: the request as text.
 fn parse_in_pieces(bytes: &[u8], size: usize) -> Result<Option<String>, RequestError> {

@@ -1,8 +1,8 @@
 //! The configuration in the README's section "Behind nginx", in a real nginx in front of two real
 //! servers, seen through curl.
 
-mod support;
-
+use crate::support::event_stream_reader::{Dispatched, Reader};
+use crate::support::{Folder, PATIENCE, Server, run_program, start_program, wait_until};
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,8 +11,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use std::{env, thread};
-use support::event_stream_reader::{Dispatched, Reader};
-use support::{Folder, PATIENCE, Server, run_program, start_program, wait_until};
 
 /// The name that the configuration and the certificate are for.
 const NAME: &str = "sse.example.com";

@@ -1,13 +1,11 @@
 //! The requests of the table with bytes changed, taken out, doubled and put in: a parser that
 //! starts over at each read must return the same for them however they are cut, and survive.
 
-mod support;
-
+use crate::support::table::rows;
+use crate::support::{Numbers, PATIENCE, Server};
 use bare_sse::request;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use support::table::rows;
-use support::{Numbers, PATIENCE, Server};
 
 /// Bytes that mean something in a head, and some that never do.
 const BYTES: &[u8] = b"\r\n\r\n \t:/.,?#*%@[]019AZaz\0\x0b\x7f\x80\xff";

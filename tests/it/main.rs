@@ -1,0 +1,15 @@
+//! The tests: a module for each matter. What loads the machine is in `tests/load`.
+
+mod browser;
+mod event_stream;
+mod handed_socket;
+mod hostile;
+mod mutation;
+mod nginx;
+mod process;
+mod readme;
+mod request;
+mod response;
+mod streams;
+mod support;
+mod wire;
