@@ -4,6 +4,7 @@ use crate::support::in_process::{InProcess, SHORT_LIMITS, site};
 use crate::support::{Client, Folder, PATIENCE, Server, page_is_served};
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
+use bare_sse::log::Log;
 use bare_sse::page::Page;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -51,6 +52,15 @@ impl WatchedStream {
         self.is_over.store(true, Relaxed);
         self.reader.join().expect("no event is missing");
     }
+}
+
+#[test]
+fn the_limits_are_those_that_the_readme_promises() {
+    let limits = Site::new(Page::built_in(), Counter::default(), Log::none()).limits;
+    assert_eq!(limits.head, Duration::from_secs(10));
+    assert_eq!(limits.idle, Duration::from_secs(30));
+    assert_eq!(limits.write, Duration::from_secs(10));
+    assert_eq!(limits.linger, Duration::from_secs(2));
 }
 
 #[test]

