@@ -2,11 +2,11 @@
 
 #![cfg(unix)]
 
-use crate::support::{Client, Folder, PATIENCE, Server, listening_line, run_program};
+use crate::support::{Client, Folder, PATIENCE, Server, listening_line};
 use bare_sse::options::{Command as Line, HELP, Options};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -223,35 +223,27 @@ fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
 fn a_page_that_is_no_regular_file_ends_the_program_with_1_and_a_line_that_says_so() {
     let folder = Folder::create();
     let page = folder.join("index.html");
-    run_program(Command::new("mkfifo").arg(&page));
-    let fifo = run(&[
-        "--www",
-        folder.0.to_str().expect("UTF-8"),
-        "--listen=127.0.0.1:0",
-    ]);
-    fs::remove_file(&page).expect("it is there");
-    symlink("/dev/zero", &page).expect("a link");
-    let device = run(&[
-        "--www",
-        folder.0.to_str().expect("UTF-8"),
-        "--listen=127.0.0.1:0",
-    ]);
-    fs::remove_file(&page).expect("it is there");
-    let large = File::create(&page).expect("a file");
-    large.set_len((1 << 30) + 1).expect("a file with a hole");
-    let large = run(&[
-        "--www",
-        folder.0.to_str().expect("UTF-8"),
-        "--listen=127.0.0.1:0",
-    ]);
-    for (output, reason) in [
-        (fifo, "it is no regular file"),
-        (device, "it is no regular file"),
-        (large, "it is over 1 GiB"),
+    let large = folder.join("large");
+    let file = File::create(&large).expect("a file");
+    file.set_len((1 << 30) + 1).expect("a file with a hole");
+    for (target, reason) in [
+        // Standard input is a pipe that nobody writes to.
+        ("/dev/stdin".as_ref(), "it is no regular file"),
+        ("/dev/zero".as_ref(), "it is no regular file"),
+        (large.as_path(), "it is over 1 GiB"),
     ] {
+        symlink(target, &page).expect("a link");
+        let (reader, _writer) = io::pipe().expect("a pipe");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+        command
+            .arg("--www")
+            .arg(&folder.0)
+            .args(["--listen=127.0.0.1:0"]);
+        let output = command.stdin(reader).output().expect("it runs");
         assert_eq!(output.status.code(), Some(1));
         let line = format!("bare-sse: can't read {}: {reason}\n", page.display());
         assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+        fs::remove_file(&page).expect("it is there");
     }
 }
 
