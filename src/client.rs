@@ -3,7 +3,8 @@
 //! The limits are the socket's own timeouts. A read or write that makes no progress in time fails with
 //! [`ErrorKind::TimedOut`].
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -117,11 +118,34 @@ impl<'a> Client<'a> {
     }
 }
 
+impl Client<'_> {
+    /// Writes all parts, one after the other, in one write if the system accepts that many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Client::write).
+    pub fn write_all_of(&mut self, parts: &[Cow<'_, [u8]>]) -> io::Result<()> {
+        let mut parts: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = &mut parts[..];
+        while !rest.is_empty() {
+            match self.write_vectored(rest)? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                count => IoSlice::advance_slices(&mut rest, count),
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Write for Client<'_> {
     /// Writes some of the bytes. A `TimedOut` error says that not one moved within the limit.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         for _ in 0..WRITE_TRIES {
-            match self.socket.write(bytes) {
+            match self.socket.write_vectored(parts) {
                 Err(error) if is_timeout(&error) => {}
                 result => return result,
             }

@@ -3,26 +3,23 @@
 //! Each connection has a thread of its own. Responses leave in the order of their requests (RFC 9112
 //! 9.3.2). Pipelined requests are usually answered in one write.
 //!
-//! What a connection holds in memory is bounded: less than 20 KiB of heads, and 64 KiB of responses
-//! that wait. The response with the page is held once for all that got it in the same second.
+//! What a connection holds in memory is bounded: less than 20 KiB of heads, and the heads of the
+//! responses to what one read brought. A stream keeps neither.
 
 use crate::client::{Client, Limits};
-use crate::counter::{Counter, last_event};
+use crate::counter::{Counter, Stream, last_event};
 use crate::log::Log;
-use crate::page::{COPIES, Page, PageResponse};
-use crate::request::{self, Request, RequestError};
-use crate::response::{Persistence, Response, Status};
+use crate::page::Page;
+use crate::request::{self, Request, RequestError, Version, without_empty_lines};
+use crate::response::{Response, Status, date};
 use crate::slots::Slot;
-use std::io::{self, ErrorKind, Write};
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many bytes are read at once. More than 1 KiB: the C library keeps smaller blocks for the thread
 /// that has freed them, so each stream would hold one as long as it lasts.
 const CHUNK: usize = 2048;
-
-/// How many bytes of responses wait at most to leave in one write.
-const MOST_WAITING: usize = 64 * 1024;
 
 /// What all connections answer from.
 #[derive(Debug)]
@@ -53,271 +50,211 @@ impl Site {
     }
 }
 
-/// How the requests of a connection end.
+/// What follows the last response that was made from the requests so far.
 enum Ending {
     /// There is nothing more to read or to write.
     Close,
     /// The client may be sending bytes that are not read any more.
     Linger,
-    /// The stream begins, after the event that the client has seen last.
-    Stream { seen: Option<u64> },
+    /// The stream, which has begun with its head. What was read after its request waits for its end.
+    Stream(Stream, Vec<u8>),
 }
 
 /// Serves a connection until it ends. `slot` is the connection's own.
 pub fn serve(client: &mut Client<'_>, site: &Site, slot: &Slot) {
-    let connection = Connection {
-        client,
-        site,
-        slot,
-        waiting: Vec::new(),
-        page: None,
-        pages: 0,
-    };
-    // When a read or a write fails, nobody is left to be told. A stream may last for days, and
-    // keeps none of the buffers: they are gone when this returns.
-    match connection.answer_requests().unwrap_or(Ending::Close) {
-        Ending::Close => {}
-        Ending::Linger => client.linger(),
-        Ending::Stream { seen } => {
-            let address = client.address;
-            let result = site
-                .counter
-                .stream(client, address, seen, site.clock, &site.log);
-            if result.is_ok() {
-                client.linger();
+    // What was read and not answered, and how long to wait for more.
+    let (mut bytes, mut idle) = (Vec::new(), head_time(client, slot));
+    loop {
+        let connection = Connection {
+            site,
+            slot,
+            client,
+            output: Vec::new(),
+            date: (0, String::new()),
+        };
+        // When a read or a write fails, nobody is left to be told. A stream may last for days, and
+        // keeps none of the buffers: they are gone when this returns.
+        match connection
+            .serve_requests(bytes, idle)
+            .unwrap_or(Ending::Close)
+        {
+            Ending::Close => return,
+            Ending::Linger => return client.linger(),
+            Ending::Stream(stream, rest) => {
+                let (counter, address) = (&site.counter, client.address);
+                let streamed = counter.stream(stream, client, address, site.clock, &site.log);
+                if streamed.is_err() {
+                    return;
+                }
+                if !stream.persists {
+                    return client.linger();
+                }
+                (bytes, idle) = (rest, client.limits.idle);
             }
         }
     }
+}
+
+/// How long the client may take for a head: a tenth of the usual time when slots are scarce.
+fn head_time(client: &Client<'_>, slot: &Slot) -> Duration {
+    client.limits.head / if slot.is_scarce() { 10 } else { 1 }
 }
 
 /// A connection while it serves requests.
 struct Connection<'a, 'b> {
-    client: &'a mut Client<'b>,
     site: &'a Site,
     slot: &'a Slot,
-    /// Responses that wait to be written.
-    waiting: Vec<u8>,
-    /// The page, as it was sent last.
-    page: Option<Arc<PageResponse>>,
-    /// How many times it waits to be written, after all else that does.
-    pages: usize,
+    client: &'a mut Client<'b>,
+    /// What waits to leave in one write: heads and contents. The page is shared, not copied.
+    output: Vec<Cow<'a, [u8]>>,
+    /// The second of the last response, since 1970, and its text, which is made once a second.
+    date: (u64, String),
 }
 
-impl Connection<'_, '_> {
-    /// Reads and answers requests until there are no more.
-    fn answer_requests(mut self) -> io::Result<Ending> {
-        // How long to wait for the first byte of a head.
-        let mut idle = self.head_time();
-        let mut chunk = vec![0; CHUNK];
-        // What was read and is not answered: the beginning of a head, if any.
-        let mut bytes = Vec::with_capacity(CHUNK);
-        // When it began to come.
-        let mut begin: Option<Instant> = None;
-        loop {
-            let timeout = match begin {
-                None => idle,
-                Some(begin) => self.head_time().saturating_sub(begin.elapsed()),
-            };
-            match self.client.read(&mut chunk, timeout) {
-                Ok(0) => return self.answer_partial_head(&bytes, CUT_OFF),
-                Ok(count) => bytes.extend_from_slice(&chunk[..count]),
-                Err(error) if error.kind() == ErrorKind::TimedOut => {
-                    return self.answer_partial_head(&bytes, TOO_LATE);
-                }
-                Err(error) => return Err(error),
-            }
-            let (used, ending) = self.answer_whole_heads(&bytes)?;
-            self.send()?;
-            if let Some(ending) = ending {
-                return Ok(ending);
-            }
-            if used > 0 {
-                bytes.drain(..used);
-                begin = None;
-                idle = self.client.limits.idle;
-            }
-            if !bytes.is_empty() {
-                begin.get_or_insert_with(Instant::now);
-            }
-        }
-    }
-
-    /// How long the client may take for a head: a tenth of the usual time when slots are scarce.
-    fn head_time(&self) -> Duration {
-        let limit = self.client.limits.head;
-        if self.slot.is_scarce() {
-            limit / 10
-        } else {
-            limit
-        }
-    }
-
-    /// Answers the requests whose heads are complete. Returns how many bytes these heads are, and how
-    /// the requests of the connection end, if they do.
-    fn answer_whole_heads(&mut self, bytes: &[u8]) -> io::Result<(usize, Option<Ending>)> {
-        let mut used = 0;
-        loop {
-            let ending = match request::parse(&bytes[used..]) {
-                Ok(None) => return Ok((used, None)),
-                Ok(Some(request)) => {
-                    used += request.head_length;
-                    self.answer(&request, used < bytes.len())?
-                }
-                Err(error) => Some(self.refuse(&bytes[used..], error)?),
-            };
-            if ending.is_some() {
-                return Ok((used, ending));
-            }
-        }
-    }
-
-    /// Answers one request. `more`: bytes after it were already read.
-    fn answer(&mut self, request: &Request<'_>, more: bool) -> io::Result<Option<Ending>> {
-        // When slots are scarce, none is kept for a request that may never come.
-        let persistence = if request.has_content || self.slot.is_scarce() {
-            Persistence::Close
-        } else {
-            request.persistence
-        };
-        let page = &self.site.page;
-        match (request.method, request.path) {
-            (b"GET" | b"HEAD", b"/events") => {
-                if let Some(stream) = self.answer_events(request, persistence)? {
-                    return Ok(Some(stream));
-                }
-            }
-            (b"OPTIONS", b"/events") if request.has_preflight_fields => {
-                let preflight = self.site.counter.preflight();
-                let response = preflight.unwrap_or(method_not_allowed());
-                self.add_response(&response, persistence, true)?;
-            }
-            (b"GET", _) => self.answer_with_page(persistence)?,
-            (b"HEAD", _) => self.add_response(&page.response(), persistence, false)?,
-            (b"OPTIONS" | b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH", _) => {
-                self.add_response(&method_not_allowed(), persistence, true)?
-            }
-            _ => self.add_response(&unknown_method(), persistence, true)?,
-        }
-        // A client that wants the close itself sends no more. To linger for it too would cost a quarter
-        // of the connections per second.
-        let is_all_read =
-            request.persistence == Persistence::Close && !request.has_content && !more;
-        Ok(match persistence {
-            Persistence::Close if is_all_read => Some(Ending::Close),
-            Persistence::Close => Some(Ending::Linger),
-            _ => None,
-        })
-    }
-
-    /// Answers GET or HEAD on `/events`. The head of the stream is the response to both, but a client
-    /// that has seen the last event is told not to come back.
-    fn answer_events(
-        &mut self,
-        request: &Request<'_>,
-        persistence: Persistence,
-    ) -> io::Result<Option<Ending>> {
-        let counter = &self.site.counter;
-        let seen = last_event(request.last_event_id);
-        if counter.is_over(seen) {
-            let (client, seen) = (self.client.address, seen.unwrap_or_default());
-            let log = &self.site.log;
-            log.line(format_args!("{client} got 204, last event ID {seen}"));
-            self.add_response(&counter.over(), persistence, false)?;
-        } else if request.method == b"HEAD" {
-            self.add(counter.head(persistence).as_bytes())?;
-        } else {
-            self.add(&counter.beginning())?;
-            return Ok(Some(Ending::Stream { seen }));
-        }
-        Ok(None)
-    }
-
-    /// No more bytes come. A client that has begun a head is told what is wrong with it. To one that has
-    /// not there is nothing to say (RFC 9112 9.5).
-    fn answer_partial_head(&mut self, bytes: &[u8], error: RequestError) -> io::Result<Ending> {
-        if without_empty_lines(bytes).is_empty() {
-            return Ok(Ending::Close);
-        }
-        let ending = self.refuse(bytes, error)?;
+impl<'a> Connection<'a, '_> {
+    /// Reads and answers requests until there are no more, beginning with those in `bytes`. Waits for
+    /// the first one as long as `idle`.
+    fn serve_requests(mut self, bytes: Vec<u8>, idle: Duration) -> io::Result<Ending> {
+        let ending = self.read_and_answer(bytes, idle)?;
         self.send()?;
         Ok(ending)
     }
 
+    fn read_and_answer(&mut self, read: Vec<u8>, mut idle: Duration) -> io::Result<Ending> {
+        let mut chunk = vec![0; CHUNK];
+        // What was read, and how much of it is answered. The rest is the beginning of a head, if any.
+        let (mut bytes, mut used) = (Vec::with_capacity(CHUNK), 0);
+        bytes.extend(read);
+        // When that beginning came.
+        let mut begin: Option<Instant> = None;
+        loop {
+            match request::parse(&bytes[used..]) {
+                Ok(None) => {}
+                Ok(Some(request)) => {
+                    used += request.head_length;
+                    match self.answer(&request, &bytes[used..]) {
+                        None => continue,
+                        Some(ending) => return Ok(ending),
+                    }
+                }
+                Err(error) => return Ok(self.refuse(&bytes[used..], error)),
+            }
+            self.send()?;
+            if used > 0 {
+                bytes.drain(..used);
+                (used, begin, idle) = (0, None, self.client.limits.idle);
+            }
+            let timeout = if bytes.is_empty() {
+                idle
+            } else {
+                let begin = begin.get_or_insert_with(Instant::now);
+                head_time(self.client, self.slot).saturating_sub(begin.elapsed())
+            };
+            match self.client.read(&mut chunk, timeout) {
+                Ok(0) => return Ok(self.refuse_partial_head(&bytes, CUT_OFF)),
+                Ok(count) => bytes.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    return Ok(self.refuse_partial_head(&bytes, TOO_LATE));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Answers one request. `unread`: what was read after it.
+    fn answer(&mut self, request: &Request<'_>, unread: &[u8]) -> Option<Ending> {
+        // When slots are scarce, none is kept for a request that may never come.
+        let mut persists = request.persists && !request.has_content && !self.slot.is_scarce();
+        let Site {
+            page, counter, log, ..
+        } = self.site;
+        let is_head = request.method == b"HEAD";
+        let seen = last_event(request.last_event_id);
+        let response = match (request.method, request.path) {
+            (b"GET" | b"HEAD", b"/events") if counter.is_over(seen) => {
+                let client = self.client.address;
+                log.line(format_args!("{client} got 204, last event ID {seen}"));
+                Some(counter.over())
+            }
+            (b"GET" | b"HEAD", b"/events") => {
+                let chunked = request.version == Version::Http11;
+                // Without chunks, the end of the connection is the end of the stream.
+                persists &= chunked;
+                let stream = Stream {
+                    seen,
+                    chunked,
+                    persists,
+                };
+                if !is_head {
+                    let beginning = counter.beginning(stream, self.date());
+                    self.output.push(beginning.into());
+                    return Some(Ending::Stream(stream, unread.to_vec()));
+                }
+                let head = counter.head(stream, self.date());
+                self.output.push(head.into_bytes().into());
+                None
+            }
+            (b"OPTIONS", b"/events") => Some(counter.options()),
+            (b"OPTIONS", _) => Some(Response::options()),
+            (b"GET" | b"HEAD", _) => Some(page.response()),
+            (b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH", _) => {
+                Some(Response::method_not_allowed())
+            }
+            _ => Some(Response::unknown_method()),
+        };
+        if let Some(response) = response {
+            self.respond(response, persists, !is_head);
+        }
+        // A client that wants the close itself sends no more. To linger for it too would cost a quarter
+        // of the connections per second.
+        let is_all_read = !request.persists && !request.has_content && unread.is_empty();
+        match persists {
+            true => None,
+            false if is_all_read => Some(Ending::Close),
+            false => Some(Ending::Linger),
+        }
+    }
+
+    /// No more bytes come. A client that has begun a head is told what is wrong with it. To one that has
+    /// not there is nothing to say (RFC 9112 9.5).
+    fn refuse_partial_head(&mut self, bytes: &[u8], error: RequestError) -> Ending {
+        match without_empty_lines(bytes) {
+            [] => Ending::Close,
+            _ => self.refuse(bytes, error),
+        }
+    }
+
     /// The last response of a connection: to bytes that are no request.
-    fn refuse(&mut self, bytes: &[u8], error: RequestError) -> io::Result<Ending> {
+    fn refuse(&mut self, bytes: &[u8], error: RequestError) -> Ending {
         let response = Response::refusal(error.status, error.reason);
         let has_content = !without_empty_lines(bytes).starts_with(b"HEAD ");
-        self.add_response(&response, Persistence::Close, has_content)?;
-        Ok(Ending::Linger)
+        self.respond(response, false, has_content);
+        Ending::Linger
     }
 
-    /// Answers with the page. All connections share its bytes, so they are counted, not copied.
-    fn answer_with_page(&mut self, persistence: Persistence) -> io::Result<()> {
-        let now = second();
-        let is_newest =
-            |page: &Arc<PageResponse>| (page.second, page.persistence) == (now, persistence);
-        if !self.page.as_ref().is_some_and(is_newest) {
-            self.send()?;
-            self.page = self.site.page.whole_response(now, persistence);
-        }
-        if self.page.is_none() {
-            return self.add_response(&self.site.page.response(), persistence, true);
-        }
-        self.pages += 1;
-        if self.pages == COPIES {
-            self.send()?;
-        }
-        Ok(())
+    /// Adds a response to what waits. A response to HEAD has no content (RFC 9110 9.3.2).
+    fn respond(&mut self, response: Response<'a>, persists: bool, has_content: bool) {
+        let head = response.head(self.date(), persists);
+        self.output.push(head.into_bytes().into());
+        self.output.extend(response.content.filter(|_| has_content));
     }
 
-    /// Adds a response. A response to HEAD has no content (RFC 9110 9.3.2).
-    fn add_response(
-        &mut self,
-        response: &Response<'_>,
-        persistence: Persistence,
-        has_content: bool,
-    ) -> io::Result<()> {
-        self.add(response.head(second(), persistence).as_bytes())?;
-        match &response.content {
-            Some(content) if has_content => self.add(content),
-            _ => Ok(()),
+    /// The text of `Date`: now (RFC 9110 6.6.1).
+    fn date(&mut self) -> &str {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = since_1970.unwrap_or_default().as_secs();
+        if self.date.0 != now {
+            self.date = (now, date(now));
         }
-    }
-
-    /// Adds bytes to those that wait. If they would be too many, all are written.
-    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.pages > 0 || self.waiting.len() + bytes.len() > MOST_WAITING {
-            self.send()?;
-        }
-        if bytes.len() > MOST_WAITING {
-            return self.client.write_all(bytes);
-        }
-        self.waiting.extend_from_slice(bytes);
-        Ok(())
+        &self.date.1
     }
 
     /// Writes what waits.
     fn send(&mut self) -> io::Result<()> {
-        self.client.write_all(&self.waiting)?;
-        self.waiting.clear();
-        if let Some(page) = &self.page {
-            self.client.write_all(page.times(self.pages))?;
-            self.pages = 0;
-        }
+        self.client.write_all_of(&self.output)?;
+        self.output.clear();
         Ok(())
     }
-}
-
-/// The bytes without the empty lines before the request line, which are ignored (RFC 9112 2.2).
-fn without_empty_lines(bytes: &[u8]) -> &[u8] {
-    let begin = bytes.iter().position(|byte| !b"\r\n".contains(byte));
-    &bytes[begin.unwrap_or(bytes.len())..]
-}
-
-/// The time, in seconds since 1970, for `Date` (RFC 9110 6.6.1).
-fn second() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.unwrap_or_default().as_secs()
 }
 
 /// RFC 9110 15.5.1.
@@ -327,17 +264,3 @@ const CUT_OFF: RequestError =
 /// RFC 9110 15.5.9.
 const TOO_LATE: RequestError =
     RequestError::new(Status::REQUEST_TIMEOUT, "the head was not complete in time");
-
-/// RFC 9110 15.6.2.
-fn unknown_method() -> Response<'static> {
-    let reason = "the methods known here are those of RFC 9110, and PATCH";
-    Response::refusal(Status::NOT_IMPLEMENTED, reason)
-}
-
-/// RFC 9110 15.5.6, and 10.2.1 for `Allow`.
-fn method_not_allowed() -> Response<'static> {
-    let reason = "everything here can be read, with GET or HEAD, and nothing changed";
-    let mut response = Response::refusal(Status::METHOD_NOT_ALLOWED, reason);
-    response.fields.push(("Allow", "GET, HEAD"));
-    response
-}

@@ -1,32 +1,39 @@
 //! `/events`: the counter, as an event stream.
 //!
-//! This is what a client gets. The lines of the head end in CR LF, those of the stream in LF:
+//! This is what a client gets. The lines of HTTP end in CR LF, those of the stream in LF:
 //!
 //! ```text
-//! HTTP/1.1 200 OK
+//! HTTP/1.1 200 OK                        at once, in one write:
 //! Cache-Control: no-cache
 //! Content-Type: text/event-stream
 //! Connection: keep-alive
-//!                                at once, in one write with the head:
+//! Date: Tue, 24 Nov 2026 11:59:37 GMT
+//! Transfer-Encoding: chunked
+//!
+//! e                                      a chunk of 14 bytes:
 //! retry: 10000
-//!                                one interval later, or up to a hundredth of it more:
-//! id: 1
+//!
+//!
+//! f                                      one interval later, or up to a hundredth of it more,
+//! id: 1                                  a chunk of 15 bytes:
 //! data: 1
-//!                                and so on.
+//!
+//!
+//! 0                                      after the last event, if there is one: the last chunk
+//!
 //! ```
 //!
-//! This head is the tutorial's, field by field. RFC 9110 6.6.1 would have a `Date` in it, and RFC 9112
-//! 9.6 `Connection: close`.
+//! Each block of the stream is one chunk (RFC 9112 7.1), and leaves in one write. HTTP/1.0 has no
+//! chunks: there the stream ends with the connection (RFC 9112 6.3).
 //!
-//! The content has no length: it ends when the connection does (RFC 9112 6.3). An event counts when its
-//! empty line has come, so a connection that breaks never leaves half an event. The client's last event
-//! ID is all the state there is, and the client keeps it, so any process can continue where another one
-//! stopped (HTML 9.2.4).
+//! An event counts when its empty line has come, so a connection that breaks never leaves half an
+//! event. The client's last event ID is all the state there is, and the client keeps it, so any process
+//! can continue where another one stopped (HTML 9.2.4).
 
 use crate::event_stream::{self, Event};
 use crate::log::Log;
 use crate::request::decimal;
-use crate::response::{Persistence, Response, Status};
+use crate::response::{LAST_CHUNK, Response, chunk, connection};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::thread;
@@ -64,127 +71,146 @@ impl Default for Counter {
     }
 }
 
-/// The number of the last event that a client has seen, from the value of its `Last-Event-ID` field.
-///
-/// A number is all ASCII digits, and the next number must fit too. Any other value counts as none.
+/// One client's stream: where it begins, and how its end shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// The number of the last event that the client has seen, 0 for none.
+    pub seen: u64,
+    /// Whether it is sent in chunks, which HTTP/1.0 does not have.
+    pub chunked: bool,
+    /// Whether the connection persists after the last chunk.
+    pub persists: bool,
+}
+
+/// The number of the last event that a client has seen, from its last event ID. A number is all ASCII
+/// digits. Any other ID counts as none, which is 0.
 ///
 /// ```
 /// use bare_sse::counter::last_event;
-/// assert_eq!(last_event(Some(b"41")), Some(41));
-/// assert_eq!(last_event(Some(b"forty-one")), None);
-/// assert_eq!(last_event(Some(b"18446744073709551615")), None);
+/// assert_eq!(last_event(Some(b"41")), 41);
+/// assert_eq!(last_event(Some(b"forty-one")), 0);
 /// ```
-pub fn last_event(last_event_id: Option<&[u8]>) -> Option<u64> {
-    let number = last_event_id.and_then(decimal);
-    number.filter(|&number| number < u64::MAX)
+pub fn last_event(last_event_id: Option<&[u8]>) -> u64 {
+    last_event_id.and_then(decimal).unwrap_or(0)
 }
 
 impl Counter {
-    /// The head of the stream: a status line, three field lines, a fourth if pages from elsewhere may
-    /// read it, and the empty line. The response to a HEAD request may be the last one on its
-    /// connection, and then says so (RFC 9112 9.6).
-    pub fn head(&self, persistence: Persistence) -> String {
-        let connection = match persistence {
-            Persistence::Close => "close",
-            Persistence::KeepAlive | Persistence::Persistent => "keep-alive",
-        };
-        let cors = match &self.allow_origin {
-            Some(origin) => format!("Access-Control-Allow-Origin: {origin}\r\n"),
-            None => String::new(),
+    /// The head of a stream: what makes it an event stream, who may read it, and then what HTTP/1.1
+    /// wants of every response, a `Date` (RFC 9110 6.6.1) and a way to find its end (RFC 9112 6.3).
+    pub fn head(&self, stream: Stream, date: &str) -> String {
+        let connection = connection(stream.persists);
+        let cors = self.cors().into_iter();
+        let cors: String = cors
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let framing = if stream.chunked {
+            "Transfer-Encoding: chunked\r\n"
+        } else {
+            ""
         };
         format!(
             "HTTP/1.1 200 OK\r\n\
              Cache-Control: no-cache\r\n\
              Content-Type: text/event-stream\r\n\
              Connection: {connection}\r\n\
-             {cors}\r\n"
+             {cors}\
+             Date: {date}\r\n\
+             {framing}\
+             \r\n"
         )
     }
 
     /// What stands at the beginning of every stream: the head, and the reconnection time in a block
     /// of its own, which dispatches nothing.
-    pub fn beginning(&self) -> Vec<u8> {
-        let retry = Event {
+    pub fn beginning(&self, stream: Stream, date: &str) -> Vec<u8> {
+        let retry = encoded(&Event {
             retry: Some(self.retry),
             ..Event::default()
-        };
-        let mut bytes = self.head(Persistence::KeepAlive).into_bytes();
-        bytes.extend(encoded(&retry));
-        bytes
+        });
+        [self.head(stream, date).into_bytes(), stream.framed(retry)].concat()
     }
 
     /// Whether there is nothing left for a client that has seen event `seen`.
-    pub fn is_over(&self, seen: Option<u64>) -> bool {
-        self.count.is_some_and(|count| seen.unwrap_or(0) >= count)
+    pub fn is_over(&self, seen: u64) -> bool {
+        seen >= self.count.unwrap_or(u64::MAX)
     }
 
     /// The response to a client that has seen the last event: 204, which tells an `EventSource` not
-    /// to connect again (HTML 9.2.1).
+    /// to connect again (HTML 9.2.1). Without `no-cache` a shared cache could keep it for other
+    /// clients (RFC 9110 15.3.5).
     pub fn over(&self) -> Response<'_> {
-        let origin = self.allow_origin.as_deref();
-        let cors = origin.map(|origin| ("Access-Control-Allow-Origin", origin));
-        Response {
-            status: Status::NO_CONTENT,
-            fields: cors.into_iter().collect(),
-            content: None,
+        let mut response = Response::no_content(vec![("Cache-Control", "no-cache")]);
+        response.fields.extend(self.cors());
+        response
+    }
+
+    /// The response to OPTIONS (RFC 9110 9.3.7), and so to a CORS preflight (Fetch, CORS-preflight
+    /// fetch). A client that is built on fetch sends one before it connects again, because of
+    /// `Last-Event-ID`. The field names are those that such clients send.
+    pub fn options(&self) -> Response<'_> {
+        let mut response = Response::options();
+        response.fields.extend(self.cors());
+        if self.allow_origin.is_some() {
+            response.fields.extend([
+                ("Access-Control-Allow-Methods", "GET"),
+                (
+                    "Access-Control-Allow-Headers",
+                    "Last-Event-ID, Accept, Cache-Control",
+                ),
+                ("Access-Control-Max-Age", "86400"),
+            ]);
+        }
+        response
+    }
+
+    /// The fields that let pages of another origin read a response, also pages that send cookies if
+    /// the origin is named (Fetch, CORS protocol). There is nothing secret here.
+    fn cors(&self) -> Vec<(&'static str, &str)> {
+        match self.allow_origin.as_deref() {
+            None => vec![],
+            Some("*") => vec![("Access-Control-Allow-Origin", "*")],
+            Some(origin) => vec![
+                ("Access-Control-Allow-Origin", origin),
+                ("Access-Control-Allow-Credentials", "true"),
+            ],
         }
     }
 
-    /// The response to a CORS preflight, if pages from elsewhere may read the stream. A client that
-    /// is built on fetch sends one before it connects again, because of `Last-Event-ID` (Fetch,
-    /// CORS-preflight fetch). The field names are those that such clients send.
-    pub fn preflight(&self) -> Option<Response<'_>> {
-        self.allow_origin.as_ref()?;
-        let mut response = self.over();
-        response.fields.extend([
-            ("Access-Control-Allow-Methods", "GET"),
-            (
-                "Access-Control-Allow-Headers",
-                "Last-Event-ID, Accept, Cache-Control",
-            ),
-            ("Access-Control-Max-Age", "86400"),
-        ]);
-        Some(response)
-    }
-
-    /// Writes events to `output`, from the one after `seen` on, and tells the log. Returns `Ok` after
-    /// the last event. Times are taken from `clock`, which all streams share.
+    /// Writes events to `output` from the one after `stream.seen` on, and tells the log. Returns `Ok`
+    /// after the last event. Times are taken from `clock`, which all streams share.
     ///
     /// # Errors
     ///
     /// Those of `output`: the client has gone.
     pub fn stream(
         &self,
+        stream: Stream,
         output: &mut impl Write,
         client: SocketAddr,
-        seen: Option<u64>,
         clock: Instant,
         log: &Log,
     ) -> io::Result<()> {
-        match seen {
-            Some(seen) => log.line(format_args!("{client} got /events, last event ID {seen}")),
-            None => log.line(format_args!("{client} got /events")),
+        match stream.seen {
+            0 => log.line(format_args!("{client} got /events")),
+            seen => log.line(format_args!("{client} got /events, last event ID {seen}")),
         }
-        let first = seen.unwrap_or(0);
-        let mut number = first;
-        let mut due = begin(clock.elapsed(), self.interval);
+        let mut number = stream.seen;
+        let mut due = clock.elapsed();
         let result = loop {
-            if self.is_over(Some(number)) {
-                break output.write_all(&end_event(number));
+            if self.is_over(number) {
+                break output.write_all(&stream.end(number));
             }
-            let Some(next) = number.checked_add(1) else {
-                break Ok(());
-            };
             due = next_due(due, clock.elapsed(), self.interval);
-            let slept = self.sleep_until(due, clock, output);
-            if let Err(error) = slept.and_then(|()| output.write_all(&event(next))) {
+            let slept = self.sleep_until(due, clock, stream, output);
+            let next = stream.framed(event(number + 1));
+            if let Err(error) = slept.and_then(|()| output.write_all(&next)) {
                 break Err(error);
             }
-            number = next;
+            number += 1;
             log.line(format_args!("{client} emit {number}"));
         };
         let how = if result.is_ok() { "ended" } else { "left" };
-        let count = number - first;
+        let count = number - stream.seen;
         let events = if count == 1 { "event" } else { "events" };
         log.line(format_args!("{client} {how} after {count} {events}"));
         result
@@ -195,6 +221,7 @@ impl Counter {
         &self,
         due: Duration,
         clock: Instant,
+        stream: Stream,
         output: &mut impl Write,
     ) -> io::Result<()> {
         loop {
@@ -203,8 +230,32 @@ impl Counter {
             if left <= self.keep_alive {
                 return Ok(());
             }
-            output.write_all(&event_stream::comment("keep-alive"))?;
+            output.write_all(&stream.framed(event_stream::comment("keep-alive")))?;
         }
+    }
+}
+
+impl Stream {
+    /// A block of the stream as it is sent.
+    fn framed(self, block: Vec<u8>) -> Vec<u8> {
+        if self.chunked { chunk(&block) } else { block }
+    }
+
+    /// `event: end`, and the number of the last event. It says that no event will follow: an event
+    /// stream cannot say that by itself, and an `EventSource` takes the end of the response for a loss.
+    /// Then the last chunk.
+    fn end(self, number: u64) -> Vec<u8> {
+        let digits = number.to_string();
+        let mut bytes = self.framed(encoded(&Event {
+            event: Some("end"),
+            id: Some(&digits),
+            data: Some(&digits),
+            ..Event::default()
+        }));
+        if self.chunked {
+            bytes.extend_from_slice(LAST_CHUNK);
+        }
+        bytes
     }
 }
 
@@ -218,47 +269,31 @@ fn event(number: u64) -> Vec<u8> {
     })
 }
 
-/// `event: end` and `data: N`. It says that no event will follow: an event stream cannot say that by
-/// itself, and an `EventSource` takes the end of the connection for a loss.
-fn end_event(number: u64) -> Vec<u8> {
-    let digits = number.to_string();
-    encoded(&Event {
-        event: Some("end"),
-        data: Some(&digits),
-        ..Event::default()
-    })
-}
-
 fn encoded(event: &Event<'_>) -> Vec<u8> {
     event.encode().expect("it holds no CR, LF or NUL")
 }
 
-/// When a stream begins whose client came at `now`: at the next hundredth of the interval, on the
-/// clock that all streams share.
+/// When the next event is due, at `now`, all on the clock that all streams share: one interval after
+/// `last`, when the last event was due or the stream began, but at a whole hundredth of the interval.
 ///
 /// So the streams of one server fall into a hundred groups, and the threads of a group wake together,
 /// with one timer interrupt for all of them instead of one for each.
 ///
 /// ```
-/// use bare_sse::counter::{begin, next_due};
+/// use bare_sse::counter::next_due;
 /// use std::time::Duration;
 ///
 /// let (ms, second) = (Duration::from_millis, Duration::from_secs(1));
-/// assert_eq!(begin(ms(4_321), second), ms(4_330));
-/// assert_eq!(next_due(ms(4_330), ms(4_321), second), ms(5_330));
+/// assert_eq!(next_due(ms(4_321), ms(4_321), second), ms(5_330));
+/// assert_eq!(next_due(ms(5_330), ms(5_331), second), ms(6_330));
 /// // After a stall: what is past is skipped, and no burst is sent.
-/// assert_eq!(next_due(ms(5_330), ms(9_000), second), ms(9_330));
+/// assert_eq!(next_due(ms(6_330), ms(9_500), second), ms(10_330));
 /// ```
-pub fn begin(now: Duration, interval: Duration) -> Duration {
-    let hundredth = (interval / 100).as_nanos().max(1);
-    Duration::from_nanos(now.as_nanos().next_multiple_of(hundredth) as u64)
-}
-
-/// When the next event is due, at `now`: one interval after the last one was, or as many intervals as
-/// it takes not to be in the past.
 pub fn next_due(last: Duration, now: Duration, interval: Duration) -> Duration {
-    let due = last + interval;
-    let late = now.saturating_sub(due).as_nanos();
-    let skipped = late.next_multiple_of(interval.as_nanos().max(1));
-    due + Duration::from_nanos(skipped as u64)
+    let interval = interval.as_nanos();
+    let due = (last.as_nanos() + interval).next_multiple_of((interval / 100).max(1));
+    let late = now.as_nanos().saturating_sub(due);
+    let skipped = late.next_multiple_of(interval.max(1));
+    let due = u64::try_from(due + skipped).expect("a clock that has run for less than 584 years");
+    Duration::from_nanos(due)
 }

@@ -17,6 +17,8 @@
 //! [HTML 9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 //! [HTML 9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 /// One block of the stream: its fields, and the empty line that ends it.
@@ -77,12 +79,13 @@ impl Event<'_> {
     }
 }
 
-/// The bytes of a comment of one or more lines, and an empty line ([HTML 9.2.5]).
+/// The bytes of a comment of one or more lines ([HTML 9.2.5]). It needs no empty line: some readers
+/// make an event without data of one.
 ///
 /// Readers ignore it. It keeps proxies from closing a silent connection ([HTML 9.2.7]).
 ///
 /// ```
-/// assert_eq!(bare_sse::event_stream::comment("keep-alive"), b": keep-alive\n\n");
+/// assert_eq!(bare_sse::event_stream::comment("keep-alive"), b": keep-alive\n");
 /// ```
 ///
 /// [HTML 9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
@@ -90,7 +93,6 @@ impl Event<'_> {
 pub fn comment(text: &str) -> Vec<u8> {
     let mut block = Vec::new();
     lines(&mut block, "", text);
-    block.push(b'\n');
     block
 }
 
@@ -100,6 +102,14 @@ pub struct Unwritable {
     /// The name of the field: `event` or `id`.
     pub field: &'static str,
 }
+
+impl fmt::Display for Unwritable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no line can hold this value of the field {}", self.field)
+    }
+}
+
+impl Error for Unwritable {}
 
 /// `name ": " value LF`.
 fn line(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -80,3 +80,4 @@ pub mod request;
 pub mod response;
 pub mod server;
 pub mod slots;
+pub mod system;

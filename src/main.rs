@@ -4,9 +4,9 @@ use bare_sse::connection::Site;
 use bare_sse::log::Log;
 use bare_sse::options::{Command, HELP, Options};
 use bare_sse::page::Page;
-use bare_sse::{server, slots};
+use bare_sse::{server, system};
 use std::env;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
 
@@ -28,13 +28,18 @@ fn run() -> Result<(), (u8, String)> {
         Command::Help => HELP,
         Command::Version => concat!("bare-sse ", env!("CARGO_PKG_VERSION"), "\n"),
         Command::Serve(options) => {
-            let slots = slots::possible(options.max_connections).map_err(|wrong| (2, wrong))?;
+            let slots = system::possible_connections(options.max_connections)
+                .map_err(|wrong| (2, wrong))?;
             return serve(options, slots).map_err(|failed| (1, failed));
         }
     };
-    // Nobody may be there to read this either.
-    let _ = io::stdout().write_all(text.as_bytes());
-    Ok(())
+    match io::stdout().write_all(text.as_bytes()) {
+        // A reader that has gone has read enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err((1, format!("can't write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Serves until the process ends.
@@ -52,11 +57,15 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
         "-" => ("standard input", listener_from_standard_input()),
         address => (address, TcpListener::bind(address)),
     };
-    let cannot_listen = |error| format!("can't listen on {place}: {error}");
+    let cannot_listen = |error: io::Error| match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "can't listen on {place}: {error}. Choose another port, or 0 for any that is free: \
+             --listen 127.0.0.1:0"
+        ),
+        _ => format!("can't listen on {place}: {error}"),
+    };
     let listener = listener.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    // Before the logs start their threads.
-    server::reserve_files(&listener, slots);
     let no_thread = |error| format!("can't start a thread: {error}");
     let log = Log::to(io::stdout()).map_err(no_thread)?;
     log.line(format_args!("Listening on http://{address}"));
@@ -78,8 +87,6 @@ fn listener_from_standard_input() -> io::Result<TcpListener> {
     if socket.local_addr().is_err() || socket.peer_addr().is_ok() {
         return Err(io::Error::other("it is no listening TCP socket"));
     }
-    // systemd makes sockets that do not block.
-    socket.set_nonblocking(false)?;
     Ok(TcpListener::from(OwnedFd::from(socket)))
 }
 

@@ -4,6 +4,7 @@ use crate::counter::Counter;
 use crate::host::is_authority;
 use crate::request::decimal;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ bare-sse: a counter as server-sent events on /events, a page on every other path
 A DURATION is a number and a unit: 250ms, 1.5s, 2m.
 ";
 
-const ADDRESS: &str = "ADDRESS:PORT, such as 127.0.0.1:3000";
+const ADDRESS: &str =
+    "ADDRESS:PORT, such as 127.0.0.1:3000, or for all addresses 0.0.0.0:3000 or [::]:3000";
 const DURATION: &str =
     "a DURATION of whole milliseconds and at most 49 days, such as 250ms, 1.5s or 2m";
 const NUMBER: &str = "a whole number from 1";
@@ -149,8 +151,11 @@ impl<W: Iterator<Item = OsString>> Value<'_, W> {
 /// `HOST:PORT`, or `-`. Whether there is such a host shows when the server listens.
 fn address(value: &str) -> Option<String> {
     let is_address = match value.rsplit_once(':') {
-        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
         None => value == "-",
+        Some(("*", _)) => false,
+        // Brackets may hold an IPv6 address with the number of an interface, which no URI has.
+        Some(_) if value.parse::<SocketAddr>().is_ok() => true,
+        Some((_, port)) => is_authority(value.as_bytes()) && port.parse::<u16>().is_ok(),
     };
     is_address.then(|| value.into())
 }

@@ -21,7 +21,9 @@
 //! [RFC 9112 2.1]: https://www.rfc-editor.org/rfc/rfc9112#section-2.1
 
 use crate::host::{is_authority, is_host};
-use crate::response::{Persistence, Status};
+use crate::response::Status;
+use std::error::Error;
+use std::fmt;
 
 /// The longest accepted head in bytes. A longer one is answered with 431 (RFC 9110 5.4, RFC 6585 5).
 /// Chromium sends about 600 bytes.
@@ -44,19 +46,30 @@ pub struct Request<'a> {
     /// The method, which is case-sensitive (RFC 9110 9.1).
     pub method: &'a [u8],
     /// The path of the request target, without its query: `/events` for `/events?x=1` and for
-    /// `http://localhost/events`. For OPTIONS it may be `*`, for CONNECT it is `host:port`.
+    /// `http://localhost/events`. For OPTIONS it may be `*`.
     pub path: &'a [u8],
-    /// What the client wants to become of the connection after the response (RFC 9112 9.3).
-    pub persistence: Persistence,
+    /// The version of HTTP.
+    pub version: Version,
+    /// Whether the client may send another request after the response (RFC 9112 9.3).
+    pub persists: bool,
     /// Whether content follows the head (RFC 9112 6.3).
     pub has_content: bool,
-    /// The value of the `Last-Event-ID` field, if there is exactly one (HTML 9.2.4).
+    /// The last event ID: the value of the one `Last-Event-ID` field (HTML 9.2.4), or without such a
+    /// field that of `lastEventId` in the query, which no standard knows. Some clients send it there,
+    /// because a field would need a CORS preflight.
     pub last_event_id: Option<&'a [u8]>,
-    /// Whether it has the two fields that make an OPTIONS request a CORS preflight: `Origin` and
-    /// `Access-Control-Request-Method` (Fetch, CORS-preflight request).
-    pub has_preflight_fields: bool,
     /// The length of the head in bytes, with the empty lines that came before it.
     pub head_length: usize,
+}
+
+/// The versions of HTTP that this server distinguishes. A minor version above 1 is treated as 1 (RFC
+/// 9110 2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0. It has no chunks, and closes connections unless the client asks otherwise.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
 }
 
 /// Why a head is refused: the status that it deserves, and what would have been right.
@@ -74,6 +87,14 @@ impl RequestError {
         RequestError { status, reason }
     }
 }
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, self.reason)
+    }
+}
+
+impl Error for RequestError {}
 
 /// Parses the head of a request, which begins at the first byte. Returns `None` while the head is
 /// not complete. What follows the head is left alone: it is content, or the next request.
@@ -114,26 +135,33 @@ enum Stop {
 
 /// `HTTP-message = start-line CRLF *( field-line CRLF ) CRLF` and the content (RFC 9112 2.1).
 fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
-    let mut rest = bytes;
-    // Empty lines before a request are ignored (RFC 9112 2.2).
-    while let Some(after) = rest.strip_prefix(b"\r") {
-        rest = after;
-        line_feed(&mut rest)?;
+    let mut rest = without_empty_lines(bytes);
+    if rest == b"\r" {
+        // Perhaps of another empty line.
+        return Err(Stop::Incomplete);
     }
     let method = method(&mut rest)?;
-    let path = request_target(&mut rest, method)?;
+    let (path, query) = request_target(&mut rest, method)?;
     let version = http_version(&mut rest)?;
     let fields = Fields::parse(&mut rest)?;
     fields.check_host(version)?;
     Ok(Request {
         method,
         path,
-        persistence: fields.persistence(version),
+        version,
+        persists: fields.persist(version),
         has_content: fields.has_content(version)?,
-        last_event_id: fields.only("last-event-id"),
-        has_preflight_fields: fields.has("origin") && fields.has("access-control-request-method"),
+        last_event_id: fields.last_event_id(query),
         head_length: bytes.len() - rest.len(),
     })
+}
+
+/// The bytes without the empty lines before a request, which are ignored (RFC 9112 2.2).
+pub(crate) fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// Takes the bytes at the front that are of a class, an element of the grammar, and the byte after
@@ -158,7 +186,7 @@ fn element<'a>(
 fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
     match rest.split_first() {
         Some((b'\n', after)) => *rest = after,
-        Some(_) => return bad("a CR is followed by LF"),
+        Some(_) => return bad_request("a CR is followed by LF"),
         None => return Err(Stop::Incomplete),
     }
     Ok(())
@@ -168,36 +196,32 @@ fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
 fn method<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     match element(rest, is_token, METHOD_LIMIT, LONG_METHOD)? {
         (method @ [_, ..], b' ') => Ok(method),
-        (_, b'\n') => bad(BARE_LF),
-        _ => bad("a request begins with a method, a token, and a space"),
+        (_, b'\n') => bad_request(BARE_LF),
+        _ => bad_request("a request begins with a method, a token, and a space"),
     }
 }
 
-/// `request-target SP` (RFC 9112 3). Returns the path.
-fn request_target<'a>(rest: &mut &'a [u8], method: &[u8]) -> Result<&'a [u8], Stop> {
-    match element(rest, is_target, TARGET_LIMIT, LONG_TARGET)? {
-        (b"", b' ') => bad("one space stands on each side of the request target"),
-        (target, b' ') => path(method, target),
-        (_, b'\n') => bad(BARE_LF),
-        (_, b'\r') => Err(Stop::Invalid(MALFORMED_VERSION)),
-        _ => bad("a request target has visible ASCII bytes only, and no #"),
-    }
-}
-
-/// The path in a request target of any of the four forms (RFC 9112 3.2).
-fn path<'a>(method: &[u8], target: &'a [u8]) -> Result<&'a [u8], Stop> {
+/// `request-target SP` (RFC 9112 3). Returns the path and the query.
+fn request_target<'a>(rest: &mut &'a [u8], method: &[u8]) -> Result<(&'a [u8], &'a [u8]), Stop> {
+    let target = match element(rest, is_target, TARGET_LIMIT, LONG_TARGET)? {
+        (b"", b' ') => return bad_request("one space stands on each side of the request target"),
+        (target, b' ') => target,
+        (_, b'\n') => return bad_request(BARE_LF),
+        (_, b'\r') => return Err(Stop::Invalid(MALFORMED_VERSION)),
+        _ => return bad_request("a request target has visible ASCII bytes only, and no #"),
+    };
     let query = target.iter().position(|&byte| byte == b'?');
-    let without_query = &target[..query.unwrap_or(target.len())];
-    match (method, target) {
-        // asterisk-form. PRI is the method of HTTP/2's preface (RFC 9113 3.4): its version is refused.
-        (b"OPTIONS" | b"PRI", b"*") => Ok(target),
-        // authority-form
-        (b"CONNECT", _) if is_host(target) => Ok(target),
-        (b"CONNECT", _) => bad("the target of CONNECT is a host and a port"),
-        // origin-form
-        (_, [b'/', ..]) => Ok(without_query),
-        // absolute-form
-        _ => path_of_absolute_form(without_query),
+    let (target, query) = target.split_at(query.unwrap_or(target.len()));
+    Ok((path(target, method)?, query.get(1..).unwrap_or_default()))
+}
+
+/// The path in a request target without its query (RFC 9112 3.2): in origin-form, in absolute-form,
+/// or for OPTIONS in asterisk-form. The fourth form is for CONNECT, which this server does not do.
+fn path<'a>(target: &'a [u8], method: &[u8]) -> Result<&'a [u8], Stop> {
+    match target {
+        [b'/', ..] => Ok(target),
+        b"*" if method == b"OPTIONS" => Ok(target),
+        _ => path_of_absolute_form(target),
     }
 }
 
@@ -206,25 +230,17 @@ fn path<'a>(method: &[u8], target: &'a [u8]) -> Result<&'a [u8], Stop> {
 /// (7.4).
 fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
     let Some((scheme, rest)) = uri.split_at_checked("http://".len()) else {
-        return bad("a request target begins with / or with http://");
+        return bad_request(OTHER_TARGET);
     };
     let end = rest.iter().position(|&byte| byte == b'/');
     let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
-    if !scheme.eq_ignore_ascii_case(b"http://") {
-        bad("a request target begins with / or with http://")
+    if !is_word(scheme, "http://") {
+        bad_request(OTHER_TARGET)
     } else if !is_authority(authority) {
-        bad("an absolute request target names a host")
+        bad_request("an absolute request target names a host")
     } else {
         Ok(path)
     }
-}
-
-/// The versions of HTTP that this server distinguishes. A minor version above 1 is treated as 1 (RFC
-/// 9110 2.5).
-#[derive(Clone, Copy, PartialEq)]
-enum Version {
-    Http10,
-    Http11,
 }
 
 /// `HTTP-version CR LF`, with `HTTP-version = "HTTP/" DIGIT "." DIGIT`, case-sensitive (RFC 9112
@@ -238,7 +254,7 @@ fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
         ([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'], b'\r') => {
             return Err(Stop::Invalid(OTHER_VERSION));
         }
-        (_, b'\n') => return bad(BARE_LF),
+        (_, b'\n') => return bad_request(BARE_LF),
         _ => return Err(Stop::Invalid(MALFORMED_VERSION)),
     };
     line_feed(rest)?;
@@ -249,14 +265,14 @@ fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
 fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
     match element(rest, is_token, HEAD_LIMIT, LARGE_HEAD)? {
         (b"", b'\r') => line_feed(rest).map(|()| None),
-        (b"", b':') => bad("a field line begins with the field's name"),
+        (b"", b':') => bad_request("a field line begins with the field's name"),
         (name, b':') => Ok(Some(name)),
-        (_, b'\n') => bad(BARE_LF),
+        (_, b'\n') => bad_request(BARE_LF),
         // A server must refuse obs-fold, or unfold it (RFC 9112 5.2).
-        (b"", b' ' | b'\t') => bad("a field line begins with its name: no folded lines"),
+        (b"", b' ' | b'\t') => bad_request("a field line begins with its name: no folded lines"),
         // A server must refuse whitespace between name and colon (RFC 9112 5.1).
-        (_, b' ' | b'\t') => bad("no space before the colon of a field line"),
-        _ => bad("a field name is a token, and a colon follows it"),
+        (_, b' ' | b'\t') => bad_request("no space before the colon of a field line"),
+        _ => bad_request("a field name is a token, and a colon follows it"),
     }
 }
 
@@ -264,8 +280,8 @@ fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
 fn field_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     match element(rest, is_value, HEAD_LIMIT, LARGE_HEAD)? {
         (value, b'\r') => line_feed(rest).map(|()| value.trim_ascii()),
-        (_, b'\n') => bad(BARE_LF),
-        _ => bad("a field value has no control bytes"),
+        (_, b'\n') => bad_request(BARE_LF),
+        _ => bad_request("a field value has no control bytes"),
     }
 }
 
@@ -287,18 +303,12 @@ impl<'a> Fields<'a> {
 
     /// The values of the field lines of this name. Names are case-insensitive (RFC 9110 5.1).
     fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let lines = self.0.iter().filter(move |line| is(line.0, name));
+        let lines = self.0.iter().filter(move |line| is_word(line.0, name));
         lines.map(|line| line.1)
     }
 
     fn has(&self, name: &str) -> bool {
         self.values(name).next().is_some()
-    }
-
-    /// The value of the field line of this name, if there is exactly one.
-    fn only(&self, name: &str) -> Option<&'a [u8]> {
-        let mut values = self.values(name);
-        values.next().xor(values.next())
     }
 
     /// The elements of a comma-separated list over all field lines of this name (RFC 9110 5.3),
@@ -315,22 +325,31 @@ impl<'a> Fields<'a> {
         let mut hosts = self.values("host");
         match (hosts.next(), hosts.next()) {
             (None, _) if version == Version::Http10 => Ok(()),
-            (None, _) => bad("an HTTP/1.1 request has a Host field"),
-            (_, Some(_)) => bad("a request has one Host field"),
+            (None, _) => bad_request("an HTTP/1.1 request has a Host field"),
+            (_, Some(_)) => bad_request("a request has one Host field"),
             (Some(host), None) if is_host(host) => Ok(()),
-            _ => bad("Host is a host name or address and, after a colon, a port number"),
+            _ => bad_request("Host is a host name or address and, after a colon, a port number"),
         }
     }
 
     /// HTTP/1.1 persists unless the client says close, HTTP/1.0 closes unless it says keep-alive
     /// (RFC 9112 9.3). Both words are case-insensitive (RFC 9110 7.6.1).
-    fn persistence(&self, version: Version) -> Persistence {
-        let says = |word: &str| self.list("connection").any(|option| is(option, word));
-        match version {
-            _ if says("close") => Persistence::Close,
-            Version::Http11 => Persistence::Persistent,
-            Version::Http10 if says("keep-alive") => Persistence::KeepAlive,
-            Version::Http10 => Persistence::Close,
+    fn persist(&self, version: Version) -> bool {
+        let says = |word: &str| self.list("connection").any(|option| is_word(option, word));
+        !says("close") && (version == Version::Http11 || says("keep-alive"))
+    }
+
+    /// The value of the one Last-Event-ID field that is not empty (HTML 9.2.4), or without such a field
+    /// that of the first `lastEventId` in the query, in any case.
+    fn last_event_id(&self, query: &'a [u8]) -> Option<&'a [u8]> {
+        let mut values = self.values("last-event-id").filter(|id| !id.is_empty());
+        match (values.next(), values.next()) {
+            (None, _) => query.split(|&byte| byte == b'&').find_map(|part| {
+                let (name, id) = part.split_at_checked("lastEventId=".len())?;
+                is_word(name, "lastEventId=").then_some(id)
+            }),
+            (id, None) => id,
+            (_, Some(_)) => None,
         }
     }
 
@@ -339,10 +358,10 @@ impl<'a> Fields<'a> {
         let mut length = None;
         for value in self.values("content-length") {
             let Some(number) = decimal(value) else {
-                return bad("Content-Length is one decimal number below 2^64");
+                return bad_request("Content-Length is one decimal number below 2^64");
             };
             if length.is_some_and(|other| other != number) {
-                return bad("two Content-Length fields differ");
+                return bad_request("two Content-Length fields differ");
             }
             length = Some(number);
         }
@@ -357,17 +376,24 @@ impl<'a> Fields<'a> {
             return Ok(length.is_some_and(|length| length > 0));
         }
         match self.list("transfer-encoding").collect::<Vec<_>>()[..] {
-            _ if length.is_some() => bad("Content-Length and Transfer-Encoding exclude each other"),
-            _ if version == Version::Http10 => bad("HTTP/1.0 has no Transfer-Encoding"),
-            [coding] if is(coding, "chunked") => Ok(true),
-            [.., last] if is(last, "chunked") => Err(Stop::Invalid(OTHER_CODING)),
-            _ => bad("the final transfer coding of a request is chunked"),
+            _ if length.is_some() => {
+                bad_request("Content-Length and Transfer-Encoding exclude each other")
+            }
+            _ if version == Version::Http10 => bad_request("HTTP/1.0 has no Transfer-Encoding"),
+            [coding] if is_word(coding, "chunked") => Ok(true),
+            [ref others @ .., last] if is_word(last, "chunked") => {
+                if others.iter().any(|coding| is_word(coding, "chunked")) {
+                    return bad_request("content is chunked once");
+                }
+                Err(Stop::Invalid(OTHER_CODING))
+            }
+            _ => bad_request("the final transfer coding of a request is chunked"),
         }
     }
 }
 
 /// Whether this is a name or word that is known here. They are all case-insensitive.
-fn is(bytes: &[u8], known: &str) -> bool {
+fn is_word(bytes: &[u8], known: &str) -> bool {
     bytes.eq_ignore_ascii_case(known.as_bytes())
 }
 
@@ -394,7 +420,7 @@ fn is_value(byte: u8) -> bool {
     !byte.is_ascii_control() || byte == b'\t'
 }
 
-fn bad<T>(reason: &'static str) -> Result<T, Stop> {
+fn bad_request<T>(reason: &'static str) -> Result<T, Stop> {
     let status = Status::BAD_REQUEST;
     Err(Stop::Invalid(RequestError { status, reason }))
 }
@@ -402,6 +428,8 @@ fn bad<T>(reason: &'static str) -> Result<T, Stop> {
 /// A lone LF may count as a line end (RFC 9112 2.2). It is refused here, because programs that
 /// disagree about where lines end disagree about where requests end.
 const BARE_LF: &str = "lines end in CR LF, not in LF alone";
+
+const OTHER_TARGET: &str = "a request target begins with / or with http://";
 
 const MALFORMED_VERSION: RequestError =
     RequestError::new(Status::BAD_REQUEST, "a request line ends in HTTP/1.1 CR LF");

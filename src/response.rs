@@ -1,15 +1,16 @@
-//! The head of an HTTP/1.1 response: values in, bytes out.
+//! HTTP/1.1 responses: values in, bytes out.
 //!
 //! ```text
 //! HTTP/1.1 200 OK CR LF                          status line: version SP code SP reason phrase
 //! Date: Sun, 06 Nov 1994 08:49:37 GMT CR LF      when the response was made
 //! Content-Type: text/html; charset=utf-8 CR LF   the fields of this response
 //! Content-Length: 1234 CR LF                     how long the content is
+//! Connection: keep-alive CR LF                   what becomes of the connection afterwards
 //! CR LF                                          the empty line; the content follows
 //! ```
 //!
 //! The head of the event stream is not made here: it is written out in
-//! [`counter`](crate::counter).
+//! [`counter`](crate::counter). Nobody knows how long its content will be, so it is sent in chunks.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -38,18 +39,6 @@ impl fmt::Display for Status {
     }
 }
 
-/// What becomes of the connection after a response, as the `Connection` field says it (RFC 9112
-/// 9.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Persistence {
-    /// It persists. HTTP/1.1 needs no field for that.
-    Persistent,
-    /// It persists, and an HTTP/1.0 client must be told.
-    KeepAlive,
-    /// It closes.
-    Close,
-}
-
 /// A response, apart from `Date` and `Connection`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response<'a> {
@@ -61,7 +50,21 @@ pub struct Response<'a> {
     pub content: Option<Cow<'a, [u8]>>,
 }
 
-impl Response<'_> {
+impl<'a> Response<'a> {
+    /// 204, with these fields (RFC 9110 15.3.5).
+    pub fn no_content(fields: Vec<(&'static str, &'a str)>) -> Response<'a> {
+        Response {
+            status: Status::NO_CONTENT,
+            fields,
+            content: None,
+        }
+    }
+
+    /// The response to OPTIONS: what can be done here (RFC 9110 9.3.7).
+    pub fn options() -> Response<'static> {
+        Response::no_content(vec![ALLOW])
+    }
+
     /// A response that refuses a request: its content is a line of text that says why (RFC 9110 15.5
     /// and 15.6).
     pub fn refusal(status: Status, reason: &str) -> Response<'static> {
@@ -72,12 +75,26 @@ impl Response<'_> {
         }
     }
 
-    /// The head: status line, `Date`, the response's own fields, `Content-Length` (RFC 9110 8.6),
-    /// `Connection` if it is needed, and the empty line. `second` is the time, in seconds since
-    /// 1970-01-01 00:00:00 UTC.
+    /// 405: the method is known, and not allowed here (RFC 9110 15.5.6).
+    pub fn method_not_allowed() -> Response<'static> {
+        let reason = "everything here can be read, with GET or HEAD, and nothing changed";
+        let mut response = Response::refusal(Status::METHOD_NOT_ALLOWED, reason);
+        response.fields.push(ALLOW);
+        response
+    }
+
+    /// 501: the method is not known (RFC 9110 15.6.2).
+    pub fn unknown_method() -> Response<'static> {
+        let reason = "the methods known here are those of RFC 9110, and PATCH";
+        Response::refusal(Status::NOT_IMPLEMENTED, reason)
+    }
+
+    /// The head: status line, `Date` (RFC 9110 6.6.1), the response's own fields, `Content-Length`
+    /// (RFC 9110 8.6), `Connection` (RFC 9112 9.3), and the empty line. `date` is the text of
+    /// [`date`].
     ///
     /// ```
-    /// use bare_sse::response::{Persistence, Response, Status};
+    /// use bare_sse::response::{Response, Status, date};
     ///
     /// let response = Response {
     ///     status: Status::OK,
@@ -85,7 +102,7 @@ impl Response<'_> {
     ///     content: Some(b"hi\n".into()),
     /// };
     /// assert_eq!(
-    ///     response.head(784_111_777, Persistence::Close),
+    ///     response.head(&date(784_111_777), false),
     ///     "HTTP/1.1 200 OK\r\n\
     ///      Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
     ///      Content-Type: text/plain\r\n\
@@ -94,25 +111,48 @@ impl Response<'_> {
     ///      \r\n"
     /// );
     /// ```
-    pub fn head(&self, second: u64, persistence: Persistence) -> String {
-        let mut head = format!("HTTP/1.1 {}\r\nDate: {}\r\n", self.status, date(second));
+    pub fn head(&self, date: &str, persists: bool) -> String {
+        let mut head = String::with_capacity(256);
+        let Status(code, phrase) = self.status;
+        head.extend(["HTTP/1.1 ", &code.to_string(), " ", phrase, "\r\n"]);
+        head.extend(["Date: ", date, "\r\n"]);
         for (name, value) in &self.fields {
-            head += &format!("{name}: {value}\r\n");
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if let Some(content) = &self.content {
-            head += &format!("Content-Length: {}\r\n", content.len());
+            head.extend(["Content-Length: ", &content.len().to_string(), "\r\n"]);
         }
-        head += match persistence {
-            Persistence::Persistent => "",
-            Persistence::KeepAlive => "Connection: keep-alive\r\n",
-            Persistence::Close => "Connection: close\r\n",
-        };
-        head + "\r\n"
+        head.extend(["Connection: ", connection(persists), "\r\n\r\n"]);
+        head
     }
 }
 
+/// The methods that are allowed here, on every path (RFC 9110 10.2.1).
+const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, OPTIONS");
+
+/// The value of `Connection`: whether the connection persists after the response. An HTTP/1.0 client
+/// must be told if it does, any client if it does not (RFC 9112 9.3 and 9.6).
+pub(crate) fn connection(persists: bool) -> &'static str {
+    if persists { "keep-alive" } else { "close" }
+}
+
+/// Some bytes of content as one chunk: how many they are, in hexadecimal, then the bytes (RFC 9112
+/// 7.1). There must be at least one byte: a chunk of none is the last.
+///
+/// ```
+/// assert_eq!(bare_sse::response::chunk(b"retry: 10000\n\n"), b"e\r\nretry: 10000\n\n\r\n");
+/// ```
+pub fn chunk(bytes: &[u8]) -> Vec<u8> {
+    let size = format!("{:x}\r\n", bytes.len());
+    [size.as_bytes(), bytes, b"\r\n"].concat()
+}
+
+/// The last chunk and the empty line after it: the end of the content (RFC 9112 7.1).
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
 /// The value of `Date`, an IMF-fixdate such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 5.6.7).
-fn date(second: u64) -> String {
+/// `second` is the time in seconds since 1970-01-01 00:00:00 UTC.
+pub fn date(second: u64) -> String {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",

@@ -130,10 +130,10 @@ fn nul_is_an_error_in_id_alone() {
 }
 
 #[test]
-fn a_comment_is_a_line_that_begins_with_a_colon_and_an_empty_line() {
-    assert_eq!(comment("keep-alive"), b": keep-alive\n\n");
+fn a_comment_is_lines_that_begin_with_a_colon() {
+    assert_eq!(comment("keep-alive"), b": keep-alive\n");
     let bytes = comment("a\r\ndata: b");
-    assert_eq!(bytes, b": a\n: data: b\n\n");
+    assert_eq!(bytes, b": a\n: data: b\n");
     assert_eq!(Reader::of(&bytes).dispatched, []);
 }
 

@@ -81,7 +81,9 @@ fn follow(address: SocketAddr, last: u64, seen: &AtomicUsize) {
     let mut next = 1;
     while next <= last {
         let mut client = Client::connect(address);
-        client.send_get("/events", &format!("Last-Event-ID: {last_event_id}\r\n"));
+        // In HTTP/1.0, which has no chunks. To a reader of the stream, the head is fields to ignore.
+        let request = format!("GET /events HTTP/1.0\r\nLast-Event-ID: {last_event_id}\r\n\r\n");
+        client.send(request.as_bytes());
         let mut reader = Reader::default();
         // The end or a reset is a loss, after which an EventSource connects again.
         while next <= last
@@ -196,4 +198,28 @@ fn the_service_of_the_readme_is_started_by_the_first_client_of_its_socket() {
     client.read_until("id: 1\n");
     process.kill().expect("it is killed");
     process.wait().expect("it ends");
+}
+
+#[test]
+fn two_servers_that_share_a_socket_answer_every_client() {
+    let (listener, address) = socket();
+    let start = || {
+        let stdin = input(listener.try_clone().expect("its other name"));
+        Server::listening(bare_sse(&["-q"]).stdin(stdin))
+    };
+    let _servers = [start(), start()];
+    for _ in 0..200 {
+        // So many at once that a server accepts several before it starts their threads.
+        let clients: Vec<_> = (0..6)
+            .map(|_| {
+                let mut client = Client::connect(address);
+                client.send_get("/", "Connection: close\r\n");
+                client
+            })
+            .collect();
+        for mut client in clients {
+            assert_eq!(client.read_response(false).status(), 200);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -33,13 +33,17 @@ fn check_answers(report: &str) {
 fn read_stream(address: SocketAddr, time: Duration) -> (u32, Duration) {
     let mut client = Client::connect(address);
     client.send_get("/events", "");
-    client.read_until("\r\n\r\nretry: 10000\n\n");
+    client.read_until("\r\n\r\n");
+    assert_eq!(
+        client.read_chunk().as_deref(),
+        Some(&b"retry: 10000\n\n"[..])
+    );
     let begin = Instant::now();
     let mut number = 0;
     while begin.elapsed() < time {
         number += 1;
-        let event = client.read_until("\n\n");
-        assert_eq!(event, format!("id: {number}\ndata: {number}\n\n"));
+        let event = format!("id: {number}\ndata: {number}\n\n");
+        assert_eq!(client.read_chunk(), Some(event.into_bytes()));
     }
     (number, begin.elapsed())
 }

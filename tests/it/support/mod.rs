@@ -233,12 +233,39 @@ impl Client {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Reads one response by its head and Content-Length. `to_head`: it answers HEAD.
+    /// Reads one response, by its Content-Length or its chunks. `to_head`: it answers HEAD.
     pub fn read_response(&mut self, to_head: bool) -> Response {
         let head = self.read_until("\r\n\r\n");
-        let length = field(&head, "Content-Length").map_or(0, |v| v.parse().expect("a length"));
-        let content = self.read_bytes(if to_head { 0 } else { length });
+        let mut content = Vec::new();
+        if to_head {
+        } else if field(&head, "Transfer-Encoding") == Some("chunked") {
+            while let Some(chunk) = self.read_chunk() {
+                content.extend(chunk);
+            }
+        } else if let Some(length) = field(&head, "Content-Length") {
+            content = self.read_bytes(length.parse().expect("a length"));
+        }
         Response { head, content }
+    }
+
+    /// Reads a chunk: its size in hexadecimal, perhaps an extension, CR LF, so many bytes, CR LF. The
+    /// last has size 0, and field lines and an empty line follow; it is `None` (RFC 9112 7.1).
+    pub fn read_chunk(&mut self) -> Option<Vec<u8>> {
+        let line = self.read_until("\r\n");
+        let size = line.split([';', '\r']).next().expect("a part").trim_end();
+        let is_size = !size.is_empty() && size.bytes().all(|b| b.is_ascii_hexdigit());
+        assert!(is_size, "{line:?} is no size of a chunk");
+        match usize::from_str_radix(size, 16).expect("a size") {
+            0 => {
+                while self.read_until("\r\n") != "\r\n" {}
+                None
+            }
+            size => {
+                let chunk = self.read_bytes(size);
+                assert_eq!(self.read_bytes(2), b"\r\n");
+                Some(chunk)
+            }
+        }
     }
 
     /// Reads what comes next. `None` is the end of the connection, or its loss.
