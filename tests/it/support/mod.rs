@@ -101,6 +101,17 @@ pub fn page_is_served(address: SocketAddr) {
     assert_eq!(client.read_response(false).status(), 200);
 }
 
+/// The blocks of the README that are fenced as this kind of text.
+pub fn readme_blocks(kind: &str) -> Vec<String> {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = fs::read_to_string(readme).expect("the README");
+    let fence = format!("\n```{kind}\n");
+    let blocks = readme.split(&fence).skip(1);
+    blocks
+        .map(|rest| rest.split_once("```\n").expect("its end").0.to_string())
+        .collect()
+}
+
 /// A folder of the test's own, which is removed with it.
 pub struct Folder(pub PathBuf);
 
