@@ -2,7 +2,7 @@
 
 use crate::support::event_stream_reader::Reader;
 use crate::support::in_process::{InProcess, site};
-use crate::support::{Client, Numbers, Server};
+use crate::support::{Client, Random, Server};
 use bare_sse::counter::{Counter, begin, next_due};
 use std::io::Read;
 use std::net::Shutdown;
@@ -395,9 +395,9 @@ fn a_hundred_thousand_events_later_an_event_is_due_when_it_should_be() {
     let interval = Duration::from_millis(1_000);
     let first = begin(Duration::from_millis(12_345), interval);
     let mut due = first;
-    let mut numbers = Numbers(7);
+    let mut random = Random(7);
     for number in 1..100_000 {
-        let late = Duration::from_millis(numbers.next() % 900);
+        let late = Duration::from_millis(random.next() % 900);
         due = next_due(due, due + late, interval);
         assert_eq!(due, first + number * interval);
     }
@@ -427,9 +427,9 @@ fn a_stream_begins_at_the_next_hundredth_of_its_interval() {
 fn after_a_stall_a_stream_goes_on_an_event_an_interval_without_a_burst() {
     let (ms, interval) = (Duration::from_millis, Duration::from_millis(10));
     let mut due = begin(ms(0), interval);
-    let mut numbers = Numbers(9);
+    let mut random = Random(9);
     for _ in 0..10_000 {
-        let now = due + Duration::from_micros(numbers.next() % 100_000);
+        let now = due + Duration::from_micros(random.next() % 100_000);
         due = next_due(due, now, interval);
         assert!(due >= now && due <= now + interval);
         assert_eq!(

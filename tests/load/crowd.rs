@@ -2,7 +2,7 @@
 //! before they run.
 
 use crate::support::{
-    Client, Numbers, PATIENCE, Server, alone, lines_of, page_is_served, wait_until,
+    Client, PATIENCE, Random, Server, alone, lines_of, page_is_served, wait_until,
 };
 use std::fs;
 use std::io::{BufReader, Write};
@@ -164,8 +164,8 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
 }
 
 /// Brings a connection into some state.
-fn unsettle(mut socket: &TcpStream, numbers: &mut Numbers) {
-    let bytes: &[u8] = match numbers.below(6) {
+fn unsettle(mut socket: &TcpStream, random: &mut Random) {
+    let bytes: &[u8] = match random.below(6) {
         0 => b"",
         1 => b"GET / HTTP/1.1\r\nHost: loc",
         2 => b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -185,14 +185,14 @@ fn crowds_of_ten_thousand_connections_dropped_at_once_leave_nothing() {
     // The server has started all its own threads by then.
     page_is_served(server.address);
     let [threads, descriptors, mut most] = resources(&server);
-    let mut numbers = Numbers(0xd00d);
+    let mut random = Random(0xd00d);
     // How much the allocator keeps differs by many MiB from one crowd to the next. But if each left
     // something, each would leave more than all before it.
     for _ in 0..8 {
         let sockets = connect_all(&server, 10_000, b"");
         sockets
             .iter()
-            .for_each(|socket| unsettle(socket, &mut numbers));
+            .for_each(|socket| unsettle(socket, &mut random));
         drop(sockets);
         wait_until("threads and file descriptors are as they were", || {
             let now = resources(&server);
