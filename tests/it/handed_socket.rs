@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use crate::support::event_stream_reader::Reader;
-use crate::support::{Client, Folder, Server, page_is_served, start_program, wait_until};
+use crate::support::{Folder, RawClient, Server, page_is_served, start_program, wait_until};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -46,7 +46,7 @@ fn a_socket_on_standard_input_is_served() {
 #[test]
 fn a_client_that_came_before_the_server_is_served() {
     let (listener, address) = socket();
-    let mut client = Client::connect(address);
+    let mut client = RawClient::connect(address);
     client.send_get("/", "");
     let _server = Server::listening(bare_sse(&[]).stdin(input(listener)));
     assert_eq!(client.read_response(false).status(), 200);
@@ -80,7 +80,7 @@ fn follow(address: SocketAddr, last: u64, seen: &AtomicUsize) {
     let mut last_event_id = String::new();
     let mut next = 1;
     while next <= last {
-        let mut client = Client::connect(address);
+        let mut client = RawClient::connect(address);
         client.send_get("/events", &format!("Last-Event-ID: {last_event_id}\r\n"));
         let mut reader = Reader::default();
         // The end or a reset is a loss, after which an EventSource connects again.
@@ -191,7 +191,7 @@ fn the_service_of_the_readme_is_started_by_the_first_client_of_its_socket() {
     let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
     lines.next().expect("it listens").expect("a line");
     let connected = TcpStream::connect(address);
-    let mut client = Client::of(connected.expect("the socket listens"));
+    let mut client = RawClient::of(connected.expect("the socket listens"));
     client.send_get("/events", "");
     client.read_until("id: 1\n");
     process.kill().expect("it is killed");

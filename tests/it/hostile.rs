@@ -1,7 +1,7 @@
 //! What one client can do, and what it must not do to another.
 
 use crate::support::in_process::{InProcess, SHORT_LIMITS, site};
-use crate::support::{Client, Folder, PATIENCE, Server, page_is_served};
+use crate::support::{Folder, PATIENCE, RawClient, Server, page_is_served};
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::log::Log;
@@ -30,7 +30,7 @@ struct WatchedStream {
 
 impl WatchedStream {
     fn start(address: SocketAddr) -> WatchedStream {
-        let mut client = Client::connect(address);
+        let mut client = RawClient::connect(address);
         client.send_get("/events", "");
         client.read_until("retry: 10000\n\n");
         let is_over = Arc::new(AtomicBool::new(false));
@@ -283,7 +283,7 @@ fn when_few_slots_are_free_responses_close_their_connections() {
     let mut site = site(Counter::default());
     (site.limits.head, site.limits.idle) = (PATIENCE, PATIENCE);
     let server = InProcess::start(site, 10);
-    let ask = |client: &mut Client| {
+    let ask = |client: &mut RawClient| {
         client.send_get("/", "");
         client
             .read_response(false)

@@ -2,7 +2,7 @@
 
 #![cfg(unix)]
 
-use crate::support::{Client, Folder, PATIENCE, Server, listening_line};
+use crate::support::{Folder, PATIENCE, RawClient, Server, listening_line};
 use bare_sse::options::{Command as Line, HELP, Options};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -297,7 +297,7 @@ fn start_piped(words: &[&str]) -> (Ended, BufReader<ChildStdout>, SocketAddr) {
 #[test]
 fn a_host_name_can_be_listened_on() {
     let (_process, _output, address) = start_piped(&["--listen", "localhost:0", "--quiet"]);
-    let mut client = Client::connect(address);
+    let mut client = RawClient::connect(address);
     client.send_get("/", "");
     assert_eq!(client.read_response(false).status(), 200);
 }
@@ -330,7 +330,7 @@ fn a_closed_standard_output_ends_nothing() {
         start_piped(&["--listen", "127.0.0.1:0", "--interval", "5ms"]);
     drop(output);
     for _ in 0..3 {
-        let mut client = Client::connect(address);
+        let mut client = RawClient::connect(address);
         client.send_get("/events", "");
         client.read_until("id: 100\n");
     }
@@ -344,7 +344,7 @@ fn a_closed_standard_output_ends_nothing() {
 #[test]
 fn a_full_standard_output_that_nobody_reads_stalls_no_stream() {
     let (_process, output, address) = start_piped(&["--listen", "127.0.0.1:0", "--interval", "0s"]);
-    let mut client = Client::connect(address);
+    let mut client = RawClient::connect(address);
     client.send_get("/events", "");
     // Some 25 bytes a line: far more than a pipe and the lines that wait can hold.
     client.read_until("id: 50000\n");
@@ -381,7 +381,7 @@ fn a_standard_output_in_non_blocking_mode_gets_every_line_when_it_is_read() {
     let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
     let listening = lines.next().expect("a line");
     let address = listening.strip_prefix("Listening on http://").expect("it");
-    let mut client = Client::connect(address.parse().expect("an address"));
+    let mut client = RawClient::connect(address.parse().expect("an address"));
     client.send_get("/events", "");
     // The socket is full long before this comes, and the log has found that it would block.
     client.read_until("event: end\ndata: 50000\n\n");

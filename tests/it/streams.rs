@@ -2,7 +2,7 @@
 
 use crate::support::event_stream_reader::Reader;
 use crate::support::in_process::{InProcess, site};
-use crate::support::{Client, Random, Server};
+use crate::support::{Random, RawClient, Server};
 use bare_sse::counter::{Counter, begin, next_due};
 use std::io::Read;
 use std::net::Shutdown;
@@ -16,7 +16,7 @@ const BEGINNING: &str = "HTTP/1.1 200 OK\r\n\
                          \r\n\
                          retry: 10000\n\n";
 
-fn expect(client: &mut Client, bytes: &str) {
+fn expect(client: &mut RawClient, bytes: &str) {
     let read = client.read_bytes(bytes.len());
     assert_eq!(String::from_utf8_lossy(&read), bytes);
 }

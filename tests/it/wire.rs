@@ -1,12 +1,12 @@
 //! Requests and answers over real sockets, byte by byte.
 
 use crate::support::table::{NEXT, Row, rows};
-use crate::support::{Client, Folder, PATIENCE, Response, Server, wait_until};
+use crate::support::{Folder, PATIENCE, RawClient, Response, Server, wait_until};
 use std::net::Shutdown;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reads the answer to a row, and checks all that its head must say.
-fn read_answer(client: &mut Client, row: &Row) -> Response {
+fn read_answer(client: &mut RawClient, row: &Row) -> Response {
     let answer = client.read_response(row.is_head());
     assert_eq!(answer.status(), row.status, "{}: {answer:?}", row.rule);
     if answer.field("Content-Type") == Some("text/event-stream") {
@@ -31,7 +31,7 @@ fn read_answer(client: &mut Client, row: &Row) -> Response {
 }
 
 /// Sends another request where the connection persists, and reads what must follow.
-fn ask_again(client: &mut Client, row: &Row) {
+fn ask_again(client: &mut RawClient, row: &Row) {
     if row.persists {
         client.send(NEXT);
     }
@@ -39,7 +39,7 @@ fn ask_again(client: &mut Client, row: &Row) {
 }
 
 /// Reads what must follow the answer to a row when `NEXT` has been sent: its answer or the end.
-fn read_what_follows(client: &mut Client, row: &Row) {
+fn read_what_follows(client: &mut RawClient, row: &Row) {
     if row.persists {
         assert_eq!(client.read_response(false).status(), 200, "{}", row.rule);
     } else {

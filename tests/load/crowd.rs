@@ -2,7 +2,7 @@
 //! before they run.
 
 use crate::support::{
-    Client, PATIENCE, Random, Server, alone, lines_of, page_is_served, wait_until,
+    PATIENCE, Random, RawClient, Server, alone, lines_of, page_is_served, wait_until,
 };
 use std::fs;
 use std::io::{BufReader, Write};
@@ -148,7 +148,7 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
     };
     let server = Server::start(&["--quiet", "--max-connections", "19500"]);
     let streams = connect_all(&server, 19_000, GET_EVENTS).into_iter();
-    let mut streams: Vec<_> = streams.map(Client::of).collect();
+    let mut streams: Vec<_> = streams.map(RawClient::of).collect();
     for client in &mut streams {
         let beginning = client.read_until("id: 1\ndata: 1\n\n");
         assert!(beginning.starts_with("HTTP/1.1 200 OK\r\n"), "{beginning}");

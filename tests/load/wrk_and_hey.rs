@@ -1,6 +1,6 @@
 //! The server under load, as wrk and hey put it: bounded in time and in number.
 
-use crate::support::{Client, Server, alone, readme_blocks, run_program};
+use crate::support::{RawClient, Server, alone, readme_blocks, run_program};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -40,7 +40,7 @@ fn check_streams(report: &str) {
 /// Reads a stream for this long, and checks that no event is missing. Gives the number of the last
 /// event, and when it came, from the time when the head did.
 fn read_stream(address: SocketAddr, time: Duration) -> (u32, Duration) {
-    let mut client = Client::connect(address);
+    let mut client = RawClient::connect(address);
     client.send_get("/events", "");
     client.read_until("\r\n\r\nretry: 10000\n\n");
     let begin = Instant::now();

@@ -53,8 +53,8 @@ impl Server {
         }
     }
 
-    pub fn connect(&self) -> Client {
-        Client::connect(self.address)
+    pub fn connect(&self) -> RawClient {
+        RawClient::connect(self.address)
     }
 
     /// A number of its `/proc/PID/status`, such as `FDSize`, or `VmRSS` in KiB.
@@ -96,7 +96,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 
 /// Asks a server for the page on a connection of its own.
 pub fn page_is_served(address: SocketAddr) {
-    let mut client = Client::connect(address);
+    let mut client = RawClient::connect(address);
     client.send_get("/", "Connection: close\r\n");
     assert_eq!(client.read_response(false).status(), 200);
 }
@@ -169,29 +169,29 @@ pub fn listening_line(output: &mut BufReader<ChildStdout>) -> SocketAddr {
         .expect("an address")
 }
 
-/// A client: a socket, and the bytes that have been read and not yet taken.
-pub struct Client {
+/// A client that sends and reads bytes: a socket, and what has been read and not yet taken.
+pub struct RawClient {
     pub socket: TcpStream,
     pub bytes: Vec<u8>,
 }
 
-impl Client {
-    pub fn connect(address: SocketAddr) -> Client {
-        Client::of(TcpStream::connect(address).expect("the server accepts"))
+impl RawClient {
+    pub fn connect(address: SocketAddr) -> RawClient {
+        RawClient::of(TcpStream::connect(address).expect("the server accepts"))
     }
 
     /// The client that has this socket.
-    pub fn of(socket: TcpStream) -> Client {
+    pub fn of(socket: TcpStream) -> RawClient {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Client {
+        RawClient {
             socket,
             bytes: Vec::new(),
         }
     }
 
     /// Another one on the same connection, for a thread that sends while this one reads.
-    pub fn twin(&self) -> Client {
-        Client::of(self.socket.try_clone().expect("the same connection"))
+    pub fn twin(&self) -> RawClient {
+        RawClient::of(self.socket.try_clone().expect("the same connection"))
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
