@@ -3,7 +3,9 @@
 #![cfg(unix)]
 
 use crate::support::event_stream_reader::Reader;
-use crate::support::{Folder, RawClient, Server, page_is_served, start_program, wait_until};
+use crate::support::{
+    Folder, RawClient, Server, bare_sse, page_is_served, start_program, wait_until,
+};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,10 +16,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-fn bare_sse(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
-    command.args(["--listen", "-"]).args(words);
-    command
+/// The binary with standard input as its socket, and these options.
+fn on_input(options: &[&str]) -> Command {
+    bare_sse(&[&["--listen", "-"], options].concat())
 }
 
 fn socket() -> (TcpListener, SocketAddr) {
@@ -35,7 +36,7 @@ fn a_socket_on_standard_input_is_served() {
     let (listener, address) = socket();
     // It comes in the mode that systemd makes sockets in.
     listener.set_nonblocking(true).expect("an option");
-    let server = Server::listening(bare_sse(&["--interval", "10ms"]).stdin(input(listener)));
+    let server = Server::listening(on_input(&["--interval", "10ms"]).stdin(input(listener)));
     assert_eq!(server.address, address);
     page_is_served(address);
     let mut client = server.connect();
@@ -48,14 +49,14 @@ fn a_client_that_came_before_the_server_is_served() {
     let (listener, address) = socket();
     let mut client = RawClient::connect(address);
     client.send_get("/", "");
-    let _server = Server::listening(bare_sse(&[]).stdin(input(listener)));
+    let _server = Server::listening(on_input(&[]).stdin(input(listener)));
     assert_eq!(client.read_response(false).status(), 200);
 }
 
 #[test]
 fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_line() {
     let run =
-        |stdin: Stdio| -> Output { bare_sse(&["-q"]).stdin(stdin).output().expect("it runs") };
+        |stdin: Stdio| -> Output { on_input(&["-q"]).stdin(stdin).output().expect("it runs") };
     let (_listener, address) = socket();
     let connected = TcpStream::connect(address).expect("a connection");
     let (pair, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
@@ -108,7 +109,7 @@ fn across_restarts_no_client_is_refused_and_a_thousand_streams_miss_no_event() {
     let (listener, address) = socket();
     let start = || {
         let stdin = input(listener.try_clone().expect("its other name"));
-        Server::listening(bare_sse(&["-q", "--interval", "100ms"]).stdin(stdin))
+        Server::listening(on_input(&["-q", "--interval", "100ms"]).stdin(stdin))
     };
     let seen = Arc::new(AtomicUsize::new(0));
     let mut server = start();

@@ -1,14 +1,13 @@
 //! What one client can do, and what it must not do to another.
 
 use crate::support::in_process::{InProcess, SHORT_LIMITS, site};
-use crate::support::{Folder, PATIENCE, RawClient, Server, page_is_served};
+use crate::support::{Folder, PATIENCE, RawClient, Server, bare_sse, page_is_served};
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::log::Log;
 use bare_sse::page::Page;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -408,11 +407,8 @@ fn a_stuck_standard_error_stalls_nobody() {
     let stderr = writer.try_clone().expect("its other name");
     // Fills the pipe, which nobody reads, and is stuck in it until the test ends.
     thread::spawn(move || while writer.write_all(b"full ").is_ok() {});
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
-    command
-        .args(["--max-connections", "1", "--interval", "10ms"])
-        .stderr(stderr);
-    let server = Server::from_command(&mut command);
+    let mut command = bare_sse(&["--max-connections", "1", "--interval", "10ms"]);
+    let server = Server::from_command(command.stderr(stderr));
     for _ in 0..3 {
         let mut stream = server.connect();
         stream.send_get("/events", "");

@@ -20,18 +20,25 @@ use std::{env, fs, thread};
 /// How long a test waits for what must come. Only a test that fails waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The binary with these options.
+pub fn bare_sse(options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+    command.args(options);
+    command
+}
+
 /// The server in a process of its own, ended with the test.
 pub struct Server {
     pub process: Child,
     pub address: SocketAddr,
-    /// The lines of its log, after the listening line.
+    /// The lines of its log, if they are read.
     pub log: Receiver<String>,
 }
 
 impl Server {
     /// Starts the binary with these options on a free port of 127.0.0.1.
     pub fn start(options: &[&str]) -> Server {
-        Server::from_command(Command::new(env!("CARGO_BIN_EXE_bare-sse")).args(options))
+        Server::from_command(&mut bare_sse(options))
     }
 
     /// Starts what ends in running the binary, with a listen option added.
@@ -41,16 +48,31 @@ impl Server {
 
     /// Starts what ends in running the binary, which is told where to listen.
     pub fn listening(command: &mut Command) -> Server {
-        let command = command.stdout(Stdio::piped());
-        let mut process = command.spawn().expect("the server starts");
-        let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
-        let address = listening_line(&mut output);
-        let log = lines_of(output);
-        Server {
+        let (mut server, output) = Server::unread(command);
+        server.log = lines_of(output);
+        server
+    }
+
+    /// Starts it with its standard output in a pipe, of which only the first line is read.
+    pub fn unread(command: &mut Command) -> (Server, BufReader<ChildStdout>) {
+        let mut process = start_program(command.stdout(Stdio::piped()));
+        let output = process.stdout.take().expect("a pipe");
+        Server::of(process, output)
+    }
+
+    /// The server in this process, and its output after the line that says where it listens.
+    pub fn of<R: Read>(process: Child, output: R) -> (Server, BufReader<R>) {
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        output.read_line(&mut line).expect("the server prints it");
+        let address = line.trim_end().strip_prefix("Listening on http://");
+        let address = address.unwrap_or_else(|| panic!("it printed {line:?}"));
+        let server = Server {
             process,
-            address,
-            log,
-        }
+            address: address.parse().expect("an address"),
+            log: channel().1,
+        };
+        (server, output)
     }
 
     pub fn connect(&self) -> RawClient {
@@ -154,19 +176,6 @@ pub fn lines_of(output: impl BufRead + Send + 'static) -> Receiver<String> {
             .try_for_each(|line| sender.send(line))
     });
     lines
-}
-
-/// Reads `Listening on http://ADDRESS`, the first line that the server prints.
-pub fn listening_line(output: &mut BufReader<ChildStdout>) -> SocketAddr {
-    let mut line = String::new();
-    output
-        .read_line(&mut line)
-        .expect("the server prints a line");
-    let address = line.trim_end().strip_prefix("Listening on http://");
-    address
-        .unwrap_or_else(|| panic!("it printed {line:?}"))
-        .parse()
-        .expect("an address")
 }
 
 /// A client that sends and reads bytes: a socket, and what has been read and not yet taken.
