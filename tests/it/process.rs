@@ -293,7 +293,7 @@ fn five_mappings_must_fit_for_each_connection() {
 
 #[test]
 fn a_closed_standard_output_ends_nothing() {
-    let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--interval", "5ms"]);
+    let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--interval", "1ms"]);
     let (mut server, output) = Server::unread(&mut command);
     drop(output);
     for _ in 0..3 {

@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// A twentieth of the default limits.
+/// The default limits, a twentieth of them or less.
 pub const SHORT_LIMITS: Limits = Limits {
     head: Duration::from_millis(500),
-    idle: Duration::from_millis(1500),
+    idle: Duration::from_millis(1000),
     write: Duration::from_millis(500),
     linger: Duration::from_millis(100),
 };
