@@ -1,7 +1,5 @@
 //! A listening socket that the server gets as its standard input, from this test or from systemd.
 
-#![cfg(unix)]
-
 use crate::support::event_stream_reader::Reader;
 use crate::support::{
     Folder, RawClient, Server, bare_sse, page_is_served, start_program, wait_until,

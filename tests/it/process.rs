@@ -1,7 +1,5 @@
 //! The program as its user starts it: flags, messages, exit codes, standard output.
 
-#![cfg(unix)]
-
 use crate::support::{Folder, PATIENCE, Server, bare_sse, page_is_served};
 use bare_sse::options::{Command as Line, HELP, Options};
 use std::ffi::OsStr;

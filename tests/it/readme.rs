@@ -1,8 +1,6 @@
 //! The README: its transcripts are run and compared, and what it names is looked up: files, pictures,
 //! sections of this project and of the standards.
 
-#![cfg(unix)]
-
 use crate::support::event_stream_reader::{Dispatched, Reader};
 use crate::support::{PATIENCE, Server, lines_of, readme_blocks, run_program, start_program};
 use bare_sse::options::HELP;

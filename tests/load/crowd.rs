@@ -1,9 +1,8 @@
 //! Thousands of clients at once, one crowd at a time. They need file descriptors: `ulimit -n 20000`
 //! before they run.
 
-use crate::support::{
-    PATIENCE, Random, RawClient, Server, alone, lines_of, page_is_served, wait_until,
-};
+use crate::alone;
+use crate::support::{PATIENCE, Random, RawClient, Server, lines_of, page_is_served, wait_until};
 use std::fs;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;

@@ -1,6 +1,7 @@
 //! The server under load, as wrk and hey put it: bounded in time and in number.
 
-use crate::support::{RawClient, Server, alone, readme_blocks, run_program};
+use crate::alone;
+use crate::support::{RawClient, Server, readme_blocks, run_program};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Command;

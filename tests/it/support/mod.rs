@@ -1,6 +1,5 @@
 //! What the tests share: the real binary on a free port, and a client that reads bytes.
 //! It shares no code with src.
-#![allow(dead_code, reason = "each test uses its part")]
 
 pub mod event_stream_reader;
 pub mod in_process;
@@ -13,7 +12,6 @@ use std::path::PathBuf;
 use std::process::{self, Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -108,12 +106,6 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Held by each test that must be alone among those of its file.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Asks a server for the page on a connection of its own.
