@@ -366,10 +366,6 @@ fn a_stream_whose_client_stops_reading_ends_and_no_other_is_disturbed() {
 fn a_client_that_reads_no_answers_is_cut_off() {
     let server = InProcess::start(site(Counter::default()), 10);
     let mut client = server.connect();
-    client
-        .socket
-        .set_write_timeout(Some(PATIENCE))
-        .expect("a timeout");
     let requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
     // At first the server answers into the buffers, then it waits, then it gives up.
     let error = (0..1_000_000).find_map(|_| client.try_send(&requests).err());
@@ -395,22 +391,10 @@ fn when_all_slots_are_taken_new_clients_wait_until_one_is_free() {
     let mut waiting: Vec<_> = (0..5).map(|_| server.connect()).collect();
     for client in &mut waiting {
         client.send_get("/", "Connection: close\r\n");
-        client
-            .socket
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .expect("a timeout");
-        let error = client.socket.read(&mut [0]).expect_err("nothing");
-        assert!(
-            matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
-            "{error}"
-        );
+        client.gets_nothing_for(Duration::from_millis(50));
     }
     drop(streams);
     for client in &mut waiting {
-        client
-            .socket
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a timeout");
         assert_eq!(client.read_response(false).status(), 200);
     }
     let line = "all 3 connections are taken: new clients wait for one to end\n";

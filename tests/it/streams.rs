@@ -5,7 +5,6 @@ use crate::support::in_process::{InProcess, site};
 use crate::support::{Random, RawClient, Server};
 use bare_sse::counter::{Counter, begin, next_due};
 use std::io::Read;
-use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// The head of the stream and what stands at its beginning.
@@ -208,10 +207,7 @@ fn a_stream_goes_on_for_a_client_that_has_ended_its_half() {
     let server = Server::start(&["--interval", "10ms"]);
     let mut client = server.connect();
     client.send_get("/events", "");
-    client
-        .socket
-        .shutdown(Shutdown::Write)
-        .expect("a half to end");
+    client.end_its_half();
     expect(&mut client, BEGINNING);
     (1..=20).for_each(|number| expect(&mut client, &event(number)));
 }

@@ -2,7 +2,6 @@
 
 use crate::support::table::{NEXT, Row, rows};
 use crate::support::{Folder, PATIENCE, RawClient, Response, Server, wait_until};
-use std::net::Shutdown;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reads the answer to a row, and checks all that its head must say.
@@ -245,10 +244,7 @@ fn a_client_that_has_ended_its_half_still_gets_its_answers() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     client.send(&NEXT.repeat(2));
-    client
-        .socket
-        .shutdown(Shutdown::Write)
-        .expect("a half to end");
+    client.end_its_half();
     for _ in 0..2 {
         assert_eq!(client.read_response(false).status(), 200);
     }
@@ -260,10 +256,7 @@ fn a_client_that_ends_its_half_within_a_head_is_told_so() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     client.send(b"GET / HTTP/1.1\r\nHost: x\r\n");
-    client
-        .socket
-        .shutdown(Shutdown::Write)
-        .expect("a half to end");
+    client.end_its_half();
     assert_eq!(client.read_response(false).status(), 400);
     assert_eq!(client.read_to_end(), b"");
 }
@@ -274,10 +267,7 @@ fn a_client_that_sends_nothing_or_empty_lines_gets_nothing() {
     for bytes in [&b""[..], b"\r\n\r\n"] {
         let mut client = server.connect();
         client.send(bytes);
-        client
-            .socket
-            .shutdown(Shutdown::Write)
-            .expect("a half to end");
+        client.end_its_half();
         assert_eq!(client.read_to_end(), b"");
     }
 }

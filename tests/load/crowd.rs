@@ -51,18 +51,7 @@ fn ten_thousand_streams_fill_the_server_and_one_more_client_waits_for_the_first_
     wait_until("each has its thread", || resources(&server)[0] > 10_000);
     let mut waiting = server.connect();
     waiting.send_get("/", "");
-    waiting
-        .socket
-        .set_read_timeout(Some(Duration::from_millis(500)))
-        .expect("a timeout");
-    waiting
-        .socket
-        .peek(&mut [0])
-        .expect_err("it is not served yet");
-    waiting
-        .socket
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a timeout");
+    waiting.gets_nothing_for(Duration::from_millis(500));
     streams.pop();
     assert_eq!(waiting.read_response(false).status(), 200);
 }

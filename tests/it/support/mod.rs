@@ -7,7 +7,7 @@ pub mod table;
 pub mod webdriver;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{self, Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -184,6 +184,7 @@ impl RawClient {
     /// The client that has this socket.
     pub fn of(socket: TcpStream) -> RawClient {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        socket.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         RawClient {
             socket,
             bytes: Vec::new(),
@@ -203,7 +204,13 @@ impl RawClient {
         self.socket.write_all(bytes)
     }
 
-    /// Asks for the stream; `fields` are whole field lines.
+    /// Ends the half of the connection on which it sends.
+    pub fn end_its_half(&mut self) {
+        let ended = self.socket.shutdown(Shutdown::Write);
+        ended.expect("a half to end");
+    }
+
+    /// Sends a GET; `fields` are whole field lines.
     pub fn send_get(&mut self, path: &str, fields: &str) {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").as_bytes());
     }
@@ -262,6 +269,15 @@ impl RawClient {
             .ok()
             .filter(|&count| count > 0)?;
         Some(bytes[..count].to_vec())
+    }
+
+    /// Checks that nothing comes for so long.
+    pub fn gets_nothing_for(&mut self, time: Duration) {
+        let timeout = |time| self.socket.set_read_timeout(Some(time)).expect("a timeout");
+        timeout(time);
+        let error = self.socket.peek(&mut [0]).expect_err("nothing");
+        assert!(matches!(error.kind(), ErrorKind::WouldBlock), "{error}");
+        timeout(PATIENCE);
     }
 
     fn read_more(&mut self) -> bool {
