@@ -1,18 +1,11 @@
 //! A listening socket that the server gets as its standard input, from this test or from systemd.
 
-use crate::support::event_stream_reader::Reader;
-use crate::support::{
-    Folder, RawClient, Server, bare_sse, page_is_served, start_program, wait_until,
-};
+use crate::support::{Folder, RawClient, Server, bare_sse, page_is_served, start_program};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread;
-use std::time::Duration;
 
 /// The binary with standard input as its socket, and these options.
 fn on_input(options: &[&str]) -> Command {
@@ -71,68 +64,6 @@ fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_li
         assert_eq!(line, expected);
         assert_eq!(output.stdout, b"");
     }
-}
-
-/// A stream that is followed to event `last`, on as many connections as it takes. No number may be
-/// missing or come twice, and no connect may be refused.
-fn follow(address: SocketAddr, last: u64, seen: &AtomicUsize) {
-    let mut last_event_id = String::new();
-    let mut next = 1;
-    while next <= last {
-        let mut client = RawClient::connect(address);
-        client.send_get("/events", &format!("Last-Event-ID: {last_event_id}\r\n"));
-        let mut reader = Reader::default();
-        // The end or a reset is a loss, after which an EventSource connects again.
-        while next <= last
-            && let Some(bytes) = client.try_read()
-        {
-            let dispatched = reader.dispatched.len();
-            reader.feed(&bytes);
-            for event in &reader.dispatched[dispatched..] {
-                assert_eq!(event.data, next.to_string());
-                next += 1;
-                seen.fetch_add(1, Relaxed);
-            }
-        }
-        if !reader.last_event_id.is_empty() {
-            last_event_id = reader.last_event_id;
-        }
-    }
-}
-
-#[test]
-#[ignore = "needs 3000 file descriptors"]
-fn across_restarts_no_client_is_refused_and_a_thousand_streams_miss_no_event() {
-    const STREAMS: usize = 1_000;
-    let (listener, address) = socket();
-    let start = || {
-        let stdin = input(listener.try_clone().expect("its other name"));
-        Server::listening(on_input(&["-q", "--interval", "100ms"]).stdin(stdin))
-    };
-    let seen = Arc::new(AtomicUsize::new(0));
-    let mut server = start();
-    let streams: Vec<_> = (0..STREAMS)
-        .map(|_| {
-            let seen = Arc::clone(&seen);
-            let thread = thread::Builder::new().stack_size(256 * 1024);
-            thread
-                .spawn(move || follow(address, 60, &seen))
-                .expect("a thread")
-        })
-        .collect();
-    for part in 1..=3 {
-        wait_until("a part of all events has come", || {
-            seen.load(Relaxed) > part * 15 * STREAMS
-        });
-        drop(server);
-        // New clients wait for the next server meanwhile.
-        thread::sleep(Duration::from_millis(200));
-        server = start();
-    }
-    for stream in streams {
-        stream.join().expect("no event is missing");
-    }
-    assert_eq!(seen.load(Relaxed), 60 * STREAMS);
 }
 
 /// A unit of the README, by its path.

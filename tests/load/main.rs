@@ -2,6 +2,7 @@
 //! that no other test runs beside them: cargo runs one crate after the other. And each is `alone`.
 
 mod crowd;
+mod restarts;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "tests/it uses the rest")]
 mod support;
