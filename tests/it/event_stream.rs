@@ -1,6 +1,6 @@
 //! The encoder, by golden bytes and by what a reader of the standard makes of them.
 
-use crate::support::Numbers;
+use crate::support::Random;
 use crate::support::event_stream_reader::{Dispatched, Reader};
 use bare_sse::event_stream::{Event, Unwritable, comment};
 use std::time::Duration;
@@ -182,10 +182,8 @@ fn the_reader_takes_every_line_end_a_byte_order_mark_and_bad_fields_as_the_stand
 }
 
 /// A text of pieces that are hard to carry.
-fn text(numbers: &mut Numbers, pieces: &[&str]) -> String {
-    (0..numbers.below(8))
-        .map(|_| *numbers.pick(pieces))
-        .collect()
+fn text(random: &mut Random, pieces: &[&str]) -> String {
+    (0..random.below(8)).map(|_| *random.pick(pieces)).collect()
 }
 
 #[test]
@@ -195,13 +193,13 @@ fn a_reader_reads_back_every_event_that_is_encoded() {
     ];
     const LINE_ENDS: [&str; 4] = ["\n", "\r", "\r\n", "\0"];
     let in_data = [&IN_LINES[..], &LINE_ENDS].concat();
-    let mut numbers = Numbers(0x5eed);
+    let mut random = Random(0x5eed);
     let mut bytes = Vec::new();
     let mut expected = Vec::new();
     let mut last_event_id = String::new();
     for _ in 0..20_000 {
         let mut optional =
-            |pieces: &[&str]| (numbers.below(3) > 0).then(|| text(&mut numbers, pieces));
+            |pieces: &[&str]| (random.below(3) > 0).then(|| text(&mut random, pieces));
         let (event, id) = (optional(&IN_LINES), optional(&IN_LINES));
         let data = optional(&in_data);
         let block = Event {
@@ -211,8 +209,8 @@ fn a_reader_reads_back_every_event_that_is_encoded() {
             data: data.as_deref(),
         };
         bytes.extend(block.encode().expect("it can be written"));
-        if numbers.below(10) == 0 {
-            bytes.extend(comment(&text(&mut numbers, &in_data)));
+        if random.below(10) == 0 {
+            bytes.extend(comment(&text(&mut random, &in_data)));
         }
         last_event_id = id.unwrap_or(last_event_id);
         if let Some(data) = data {
@@ -226,7 +224,7 @@ fn a_reader_reads_back_every_event_that_is_encoded() {
     let mut reader = Reader::default();
     let mut rest = &bytes[..];
     while !rest.is_empty() {
-        let (piece, behind) = rest.split_at(rest.len().min(1 + numbers.below(50)));
+        let (piece, behind) = rest.split_at(rest.len().min(1 + random.below(50)));
         reader.feed(piece);
         rest = behind;
     }

@@ -1,23 +1,15 @@
 //! A listening socket that the server gets as its standard input, from this test or from systemd.
 
-#![cfg(unix)]
-
-use crate::support::event_stream_reader::Reader;
-use crate::support::{Client, Folder, Server, page_is_served, start_program, wait_until};
+use crate::support::{Folder, RawClient, Server, bare_sse, page_is_served, start_program};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread;
-use std::time::Duration;
 
-fn bare_sse(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
-    command.args(["--listen", "-"]).args(words);
-    command
+/// The binary with standard input as its socket, and these options.
+fn on_input(options: &[&str]) -> Command {
+    bare_sse(&[&["--listen", "-"], options].concat())
 }
 
 fn socket() -> (TcpListener, SocketAddr) {
@@ -35,7 +27,7 @@ fn a_socket_on_standard_input_is_served() {
     let (listener, address) = socket();
     // It comes in the mode that systemd makes sockets in.
     listener.set_nonblocking(true).expect("an option");
-    let server = Server::listening(bare_sse(&["--interval", "10ms"]).stdin(input(listener)));
+    let server = Server::listening(on_input(&["--interval", "10ms"]).stdin(input(listener)));
     assert_eq!(server.address, address);
     page_is_served(address);
     let mut client = server.connect();
@@ -46,16 +38,16 @@ fn a_socket_on_standard_input_is_served() {
 #[test]
 fn a_client_that_came_before_the_server_is_served() {
     let (listener, address) = socket();
-    let mut client = Client::connect(address);
+    let mut client = RawClient::connect(address);
     client.send_get("/", "");
-    let _server = Server::listening(bare_sse(&[]).stdin(input(listener)));
+    let _server = Server::listening(on_input(&[]).stdin(input(listener)));
     assert_eq!(client.read_response(false).status(), 200);
 }
 
 #[test]
 fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_line() {
     let run =
-        |stdin: Stdio| -> Output { bare_sse(&["-q"]).stdin(stdin).output().expect("it runs") };
+        |stdin: Stdio| -> Output { on_input(&["-q"]).stdin(stdin).output().expect("it runs") };
     let (_listener, address) = socket();
     let connected = TcpStream::connect(address).expect("a connection");
     let (pair, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
@@ -72,70 +64,6 @@ fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_li
         assert_eq!(line, expected);
         assert_eq!(output.stdout, b"");
     }
-}
-
-/// A stream that is followed to event `last`, on as many connections as it takes. No number may be
-/// missing or come twice, and no connect may be refused.
-fn follow(address: SocketAddr, last: u64, seen: &AtomicUsize) {
-    let mut last_event_id = String::new();
-    let mut next = 1;
-    while next <= last {
-        let mut client = Client::connect(address);
-        // In HTTP/1.0, which has no chunks. To a reader of the stream, the head is fields to ignore.
-        let request = format!("GET /events HTTP/1.0\r\nLast-Event-ID: {last_event_id}\r\n\r\n");
-        client.send(request.as_bytes());
-        let mut reader = Reader::default();
-        // The end or a reset is a loss, after which an EventSource connects again.
-        while next <= last
-            && let Some(bytes) = client.try_read()
-        {
-            let dispatched = reader.dispatched.len();
-            reader.feed(&bytes);
-            for event in &reader.dispatched[dispatched..] {
-                assert_eq!(event.data, next.to_string());
-                next += 1;
-                seen.fetch_add(1, Relaxed);
-            }
-        }
-        if !reader.last_event_id.is_empty() {
-            last_event_id = reader.last_event_id;
-        }
-    }
-}
-
-#[test]
-#[ignore = "needs 3000 file descriptors"]
-fn across_restarts_no_client_is_refused_and_a_thousand_streams_miss_no_event() {
-    const STREAMS: usize = 1_000;
-    let (listener, address) = socket();
-    let start = || {
-        let stdin = input(listener.try_clone().expect("its other name"));
-        Server::listening(bare_sse(&["-q", "--interval", "100ms"]).stdin(stdin))
-    };
-    let seen = Arc::new(AtomicUsize::new(0));
-    let mut server = start();
-    let streams: Vec<_> = (0..STREAMS)
-        .map(|_| {
-            let seen = Arc::clone(&seen);
-            let thread = thread::Builder::new().stack_size(256 * 1024);
-            thread
-                .spawn(move || follow(address, 60, &seen))
-                .expect("a thread")
-        })
-        .collect();
-    for part in 1..=3 {
-        wait_until("a part of all events has come", || {
-            seen.load(Relaxed) > part * 15 * STREAMS
-        });
-        drop(server);
-        // New clients wait for the next server meanwhile.
-        thread::sleep(Duration::from_millis(200));
-        server = start();
-    }
-    for stream in streams {
-        stream.join().expect("no event is missing");
-    }
-    assert_eq!(seen.load(Relaxed), 60 * STREAMS);
 }
 
 /// A unit of the README, by its path.
@@ -193,7 +121,7 @@ fn the_service_of_the_readme_is_started_by_the_first_client_of_its_socket() {
     let mut lines = BufReader::new(process.stderr.take().expect("a pipe")).lines();
     lines.next().expect("it listens").expect("a line");
     let connected = TcpStream::connect(address);
-    let mut client = Client::of(connected.expect("the socket listens"));
+    let mut client = RawClient::of(connected.expect("the socket listens"));
     client.send_get("/events", "");
     client.read_until("id: 1\n");
     process.kill().expect("it is killed");
@@ -205,14 +133,14 @@ fn two_servers_that_share_a_socket_answer_every_client() {
     let (listener, address) = socket();
     let start = || {
         let stdin = input(listener.try_clone().expect("its other name"));
-        Server::listening(bare_sse(&["-q"]).stdin(stdin))
+        Server::listening(on_input(&["-q"]).stdin(stdin))
     };
     let _servers = [start(), start()];
     for _ in 0..200 {
         // So many at once that a server accepts several before it starts their threads.
         let clients: Vec<_> = (0..6)
             .map(|_| {
-                let mut client = Client::connect(address);
+                let mut client = RawClient::connect(address);
                 client.send_get("/", "Connection: close\r\n");
                 client
             })
@@ -220,6 +148,6 @@ fn two_servers_that_share_a_socket_answer_every_client() {
         for mut client in clients {
             assert_eq!(client.read_response(false).status(), 200);
         }
-        thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }

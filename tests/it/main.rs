@@ -2,9 +2,9 @@
 
 mod browser;
 mod event_stream;
+mod fuzz;
 mod handed_socket;
 mod hostile;
-mod mutation;
 mod nginx;
 mod process;
 mod readme;

@@ -1,25 +1,20 @@
 //! The program as its user starts it: flags, messages, exit codes, standard output.
 
-#![cfg(unix)]
-
-use crate::support::{Client, Folder, PATIENCE, Server, listening_line};
+use crate::support::{Folder, PATIENCE, Server, bare_sse, page_is_served};
 use bare_sse::options::{Command as Line, HELP, Options};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, BufRead};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 fn run(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bare-sse"))
-        .args(words)
-        .output()
-        .expect("it runs")
+    bare_sse(words).output().expect("it runs")
 }
 
 fn options(words: &[&str]) -> Options {
@@ -256,12 +251,9 @@ fn a_page_that_is_no_regular_file_ends_the_program_with_1_and_a_line_that_says_s
     ] {
         symlink(target, &page).expect("a link");
         let (reader, _writer) = io::pipe().expect("a pipe");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
-        command
-            .arg("--www")
-            .arg(&folder.0)
-            .args(["--listen=127.0.0.1:0"]);
-        let output = command.stdin(reader).output().expect("it runs");
+        let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--www"]);
+        let output = command.arg(&folder.0).stdin(reader).output();
+        let output = output.expect("it runs");
         assert_eq!(output.status.code(), Some(1));
         let line = format!("bare-sse: can't read {}: {reason}\n", page.display());
         assert_eq!(String::from_utf8_lossy(&output.stderr), line);
@@ -275,8 +267,7 @@ fn the_directory_of_the_page_may_have_a_name_that_is_not_utf_8() {
     let directory = folder.0.join(OsStr::from_bytes(b"\xff"));
     fs::create_dir(&directory).expect("a directory");
     fs::write(directory.join("index.html"), "<p>mine").expect("a page");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
-    let server = Server::from_command(command.arg("--www").arg(&directory));
+    let server = Server::from_command(bare_sse(&["--www"]).arg(&directory));
     let mut client = server.connect();
     client.send_get("/", "");
     assert_eq!(client.read_response(false).content, b"<p>mine");
@@ -292,36 +283,10 @@ fn the_page_of_a_directory_is_read_at_the_start() {
     assert_eq!(client.read_response(false).content, b"<p>mine");
 }
 
-/// A process that is ended with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts the program with its standard output in a pipe, whose first line is read.
-fn start_piped(words: &[&str]) -> (Ended, BufReader<ChildStdout>, SocketAddr) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
-    let mut process = command
-        .args(words)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    // A small buffer, so that the rest stays in the pipe.
-    let mut output = BufReader::with_capacity(64, process.stdout.take().expect("a pipe"));
-    let address = listening_line(&mut output);
-    (Ended(process), output, address)
-}
-
 #[test]
 fn a_host_name_can_be_listened_on() {
-    let (_process, _output, address) = start_piped(&["--listen", "localhost:0", "--quiet"]);
-    let mut client = Client::connect(address);
-    client.send_get("/", "");
-    assert_eq!(client.read_response(false).status(), 200);
+    let server = Server::listening(&mut bare_sse(&["--listen", "localhost:0"]));
+    page_is_served(server.address);
 }
 
 #[test]
@@ -344,25 +309,23 @@ fn five_mappings_must_fit_for_each_connection_or_the_program_does_not_start() {
 
 #[test]
 fn a_closed_standard_output_ends_nothing() {
-    let (mut process, output, address) =
-        start_piped(&["--listen", "127.0.0.1:0", "--interval", "5ms"]);
+    let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--interval", "1ms"]);
+    let (mut server, output) = Server::unread(&mut command);
     drop(output);
     for _ in 0..3 {
-        let mut client = Client::connect(address);
+        let mut client = server.connect();
         client.send_get("/events", "");
         client.read_until("id: 100\n");
     }
-    assert_eq!(
-        process.0.try_wait().expect("a state"),
-        None,
-        "it still runs"
-    );
+    let ended = server.process.try_wait().expect("a state");
+    assert_eq!(ended, None, "it still runs");
 }
 
 #[test]
 fn a_full_standard_output_that_nobody_reads_stalls_no_stream() {
-    let (_process, output, address) = start_piped(&["--listen", "127.0.0.1:0", "--interval", "0s"]);
-    let mut client = Client::connect(address);
+    let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--interval", "0s"]);
+    let (server, output) = Server::unread(&mut command);
+    let mut client = server.connect();
     client.send_get("/events", "");
     // Some 25 bytes a line: far more than a pipe and the lines that wait can hold.
     client.read_until("id: 50000\n");
@@ -385,26 +348,17 @@ fn a_standard_output_in_non_blocking_mode_gets_every_line_when_it_is_read() {
     let (reader, writer) = UnixStream::pair().expect("a pair");
     writer.set_nonblocking(true).expect("an option");
     reader.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
-    command.args([
-        "--listen",
-        "127.0.0.1:0",
-        "--interval",
-        "0s",
-        "--count",
-        "50000",
-    ]);
-    let process = command.stdout(OwnedFd::from(writer)).spawn();
-    let _process = Ended(process.expect("it starts"));
-    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
-    let listening = lines.next().expect("a line");
-    let address = listening.strip_prefix("Listening on http://").expect("it");
-    let mut client = Client::connect(address.parse().expect("an address"));
+    let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--interval", "0s"]);
+    command
+        .args(["--count", "50000"])
+        .stdout(OwnedFd::from(writer));
+    let (server, output) = Server::of(command.spawn().expect("it starts"), reader);
+    let mut client = server.connect();
     client.send_get("/events", "");
     // The socket is full long before this comes, and the log has found that it would block.
     client.read_until("event: end\nid: 50000\ndata: 50000\n\n");
     let (mut told, mut dropped) = (0, 0);
-    for line in lines {
+    for line in output.lines().map_while(Result::ok) {
         match line.split_once(' ').expect("two words") {
             (count, "lines dropped") => dropped += count.parse::<u64>().expect("a number"),
             _ => told += 1,

@@ -1,10 +1,8 @@
 //! The README: its transcripts are run and compared, and what it names is looked up: files, pictures,
 //! sections of this project and of the standards.
 
-#![cfg(unix)]
-
 use crate::support::event_stream_reader::{Dispatched, Reader};
-use crate::support::{PATIENCE, Server, lines_of, run_program, start_program};
+use crate::support::{PATIENCE, Server, lines_of, readme_blocks, run_program, start_program};
 use bare_sse::options::HELP;
 use std::fs;
 use std::io::BufReader;
@@ -18,15 +16,6 @@ fn file(name: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The fenced blocks of this kind.
-fn blocks(kind: &str) -> Vec<String> {
-    let (readme, fence) = (file("README.md"), format!("\n```{kind}\n"));
-    let blocks = readme.split(&fence).skip(1);
-    blocks
-        .map(|rest| rest.split_once("```\n").expect("its end").0.to_string())
-        .collect()
-}
-
 /// A command that the README shows, and what it prints.
 struct Transcript {
     command: String,
@@ -38,7 +27,7 @@ struct Transcript {
 /// Each block is one command after a prompt, and its output, or several.
 fn transcripts() -> Vec<Transcript> {
     let mut transcripts = Vec::<Transcript>::new();
-    for line in blocks("console").concat().lines() {
+    for line in readme_blocks("console").concat().lines() {
         if let Some(command) = line.strip_prefix("$ ") {
             transcripts.push(Transcript {
                 command: command.to_string(),
@@ -197,40 +186,6 @@ fn every_transcript_is_one_that_a_test_runs() {
             || command.contains("| nc ");
         assert!(is_run, "{command}");
     }
-}
-
-#[test]
-#[ignore = "needs wrk and hey"]
-fn every_command_that_loads_the_server_works() {
-    let held = Server::start(&["--quiet"]);
-    let short = Server::start(&["--quiet", "--count", "3", "--interval", "10ms"]);
-    let mut blocks = blocks("sh");
-    blocks.retain(|block| block.contains(":3000"));
-    let commands = blocks.concat();
-    // Each step begins with its number, in a comment.
-    let steps = commands.split("\n# ");
-    let mut count = 0;
-    for step in steps.map(|step| format!("# {step}")) {
-        let server = if step.contains("--count 3") {
-            &short
-        } else {
-            &held
-        };
-        let step = step.replace("127.0.0.1:3000", &server.address.to_string());
-        // Two seconds show as much as ten.
-        let step = step.replace("10s", "2s");
-        let folder = env!("CARGO_TARGET_TMPDIR");
-        let report = run_program(Command::new("sh").args(["-ec", &step]).current_dir(folder));
-        assert!(
-            !report.contains("Non-2xx") && !report.contains("Error dist"),
-            "{step}{report}"
-        );
-        let has_errors = report.contains("Socket errors: ");
-        let only_timeouts = report.contains("Socket errors: connect 0, read 0, write 0, ");
-        assert!(!has_errors || only_timeouts, "{step}{report}");
-        count += 1;
-    }
-    assert_eq!(count, 4, "steps");
 }
 
 #[test]

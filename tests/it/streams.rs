@@ -2,9 +2,8 @@
 
 use crate::support::event_stream_reader::Reader;
 use crate::support::in_process::{InProcess, SHORT_LIMITS, site};
-use crate::support::{Client, Numbers, Server};
+use crate::support::{Random, RawClient, Server};
 use bare_sse::counter::{Counter, next_due};
-use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// The head of a stream, but for the value of its `Date`.
@@ -30,13 +29,13 @@ fn undated(bytes: &[u8]) -> String {
     format!("{before}\r\nDate: NOW\r\n{after}")
 }
 
-fn expect(client: &mut Client, bytes: &str) {
+fn expect(client: &mut RawClient, bytes: &str) {
     let read = client.read_bytes(bytes.len());
     assert_eq!(String::from_utf8_lossy(&read), bytes);
 }
 
 /// Reads what stands at the beginning of a stream that is sent in chunks.
-fn expect_beginning(client: &mut Client) {
+fn expect_beginning(client: &mut RawClient) {
     assert_eq!(undated(client.read_until("\r\n\r\n").as_bytes()), HEAD);
     expect(client, RETRY);
 }
@@ -326,10 +325,7 @@ fn a_stream_goes_on_for_a_client_that_has_ended_its_half() {
     let server = Server::start(&["--interval", "10ms"]);
     let mut client = server.connect();
     client.send_get("/events", "");
-    client
-        .socket
-        .shutdown(Shutdown::Write)
-        .expect("a half to end");
+    client.end_its_half();
     expect_beginning(&mut client);
     (1..=20).for_each(|number| expect(&mut client, &event(number)));
 }
@@ -507,9 +503,9 @@ fn a_hundred_thousand_events_later_an_event_is_due_when_it_should_be() {
     let (ms, interval) = (Duration::from_millis, Duration::from_millis(1_000));
     let first = next_due(ms(12_345), ms(12_345), interval);
     let mut due = first;
-    let mut numbers = Numbers(7);
+    let mut random = Random(7);
     for number in 1..100_000 {
-        let late = ms(numbers.next() % 900);
+        let late = ms(random.next() % 900);
         due = next_due(due, due + late, interval);
         assert_eq!(due, first + number * interval);
     }
@@ -538,9 +534,9 @@ fn a_stream_begins_at_the_next_hundredth_of_its_interval() {
 fn after_a_stall_a_stream_goes_on_an_event_an_interval_without_a_burst() {
     let (ms, interval) = (Duration::from_millis, Duration::from_millis(10));
     let mut due = next_due(ms(0), ms(0), interval);
-    let mut numbers = Numbers(9);
+    let mut random = Random(9);
     for _ in 0..10_000 {
-        let now = due + Duration::from_micros(numbers.next() % 100_000);
+        let now = due + Duration::from_micros(random.next() % 100_000);
         due = next_due(due, now, interval);
         assert!(due >= now && due <= now + interval);
         assert_eq!(

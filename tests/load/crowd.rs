@@ -1,9 +1,8 @@
 //! Thousands of clients at once, one crowd at a time. They need file descriptors: `ulimit -n 20000`
 //! before they run.
 
-use crate::support::{
-    Client, Numbers, PATIENCE, Server, alone, lines_of, page_is_served, wait_until,
-};
+use crate::alone;
+use crate::support::{PATIENCE, Random, RawClient, Server, lines_of, page_is_served, wait_until};
 use std::fs;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -40,7 +39,13 @@ fn resources(server: &Server) -> [usize; 3] {
             .expect("/proc")
             .count()
     };
-    [count("task"), count("fd"), server.status("VmRSS")]
+    let status = fs::read_to_string(format!("{process}/status")).expect("/proc");
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|line| line.split_whitespace().next())
+        .and_then(|number| number.parse().ok());
+    [count("task"), count("fd"), resident.expect("KiB")]
 }
 
 #[test]
@@ -52,18 +57,7 @@ fn ten_thousand_streams_fill_the_server_and_one_more_client_waits_for_the_first_
     wait_until("each has its thread", || resources(&server)[0] > 10_000);
     let mut waiting = server.connect();
     waiting.send_get("/", "");
-    waiting
-        .socket
-        .set_read_timeout(Some(Duration::from_millis(500)))
-        .expect("a timeout");
-    waiting
-        .socket
-        .peek(&mut [0])
-        .expect_err("it is not served yet");
-    waiting
-        .socket
-        .set_read_timeout(Some(PATIENCE))
-        .expect("a timeout");
+    waiting.gets_nothing_for(Duration::from_millis(500));
     streams.pop();
     assert_eq!(waiting.read_response(false).status(), 200);
 }
@@ -148,7 +142,7 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
     };
     let server = Server::start(&["--quiet", "--max-connections", "19500"]);
     let streams = connect_all(&server, 19_000, GET_EVENTS).into_iter();
-    let mut streams: Vec<_> = streams.map(Client::of).collect();
+    let mut streams: Vec<_> = streams.map(RawClient::of).collect();
     for client in &mut streams {
         let beginning = client.read_until("id: 1\ndata: 1\n\n\r\n");
         assert!(beginning.starts_with("HTTP/1.1 200 OK\r\n"), "{beginning}");
@@ -167,8 +161,8 @@ fn nineteen_thousand_streams_are_held_at_once_and_after_that_the_page_is_served(
 }
 
 /// Brings a connection into some state.
-fn unsettle(mut socket: &TcpStream, numbers: &mut Numbers) {
-    let bytes: &[u8] = match numbers.below(6) {
+fn unsettle(mut socket: &TcpStream, random: &mut Random) {
+    let bytes: &[u8] = match random.below(6) {
         0 => b"",
         1 => b"GET / HTTP/1.1\r\nHost: loc",
         2 => b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -188,14 +182,14 @@ fn crowds_of_ten_thousand_connections_dropped_at_once_leave_nothing() {
     // The server has started all its own threads by then.
     page_is_served(server.address);
     let [threads, descriptors, mut most] = resources(&server);
-    let mut numbers = Numbers(0xd00d);
+    let mut random = Random(0xd00d);
     // How much the allocator keeps differs by many MiB from one crowd to the next. But if each left
     // something, each would leave more than all before it.
     for _ in 0..8 {
         let sockets = connect_all(&server, 10_000, b"");
         sockets
             .iter()
-            .for_each(|socket| unsettle(socket, &mut numbers));
+            .for_each(|socket| unsettle(socket, &mut random));
         drop(sockets);
         wait_until("threads and file descriptors are as they were", || {
             let now = resources(&server);

@@ -1,21 +1,18 @@
 //! The server under load, as wrk and hey put it: bounded in time and in number.
 
-use crate::support::{Client, Server, alone, run_program};
+use crate::alone;
+use crate::support::{RawClient, Server, readme_blocks, run_program};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
-/// Runs wrk with 2 threads and 32 connections and gives its report.
-fn wrk(server: &Server, options: &[&str], path: &str) -> String {
+/// Runs wrk with 2 threads and 32 connections for 3 s and gives its report.
+fn wrk(server: &Server, path: &str) -> String {
     let target = format!("http://{}{path}", server.address);
-    let mut wrk = Command::new("wrk");
-    run_program(
-        wrk.args(["-t2", "-c32", "--timeout", "60s"])
-            .args(options)
-            .arg(target),
-    )
+    let options = ["-t2", "-c32", "-d3s", "--timeout", "60s", &target];
+    run_program(Command::new("wrk").args(options))
 }
 
 /// Checks that all requests got an answer, of status 200, and that there were some.
@@ -28,10 +25,23 @@ fn check_answers(report: &str) {
     assert!(count > 0, "{report}");
 }
 
+/// Checks that streams were read, and that none broke.
+fn check_streams(report: &str) {
+    // An answer that does not end counts as a timeout, if as any error.
+    if let Some((_, errors)) = report.split_once("Socket errors: ") {
+        assert!(
+            errors.starts_with("connect 0, read 0, write 0, "),
+            "{report}"
+        );
+    }
+    assert!(!report.contains("Non-2xx"), "{report}");
+    assert!(!report.contains(", 0.00B read"), "{report}");
+}
+
 /// Reads a stream for this long, and checks that no event is missing. Gives the number of the last
 /// event, and when it came, from the time when the head did.
 fn read_stream(address: SocketAddr, time: Duration) -> (u32, Duration) {
-    let mut client = Client::connect(address);
+    let mut client = RawClient::connect(address);
     client.send_get("/events", "");
     client.read_until("\r\n\r\n");
     assert_eq!(
@@ -57,7 +67,7 @@ fn streams_keep_time_while_the_page_is_under_load() {
         let (report, streams) = thread::scope(|scope| {
             let read = || read_stream(server.address, Duration::from_secs(3));
             let streams = [(); 2].map(|()| scope.spawn(read));
-            let report = wrk(&server, &["-d3s"], "/");
+            let report = wrk(&server, "/");
             let streams = streams.map(|stream| stream.join().expect("a whole stream"));
             (report, streams)
         });
@@ -73,30 +83,44 @@ fn streams_keep_time_while_the_page_is_under_load() {
 }
 
 #[test]
-#[ignore = "needs hey"]
-fn two_hundred_short_streams_are_all_answered() {
+#[ignore = "needs wrk and hey"]
+fn every_command_of_the_readme_that_loads_the_server_works() {
     let _alone = alone();
-    let server = Server::start(&["--interval", "10ms", "--count", "3"]);
-    let target = format!("http://{}/events", server.address);
-    let report = run_program(Command::new("hey").args(["-n", "200", "-c", "20", &target]));
-    assert!(report.contains("[200]\t200 responses"), "{report}");
-    assert!(!report.contains("Error distribution"), "{report}");
-}
-
-#[test]
-#[ignore = "needs wrk"]
-fn pipelined_requests_are_all_answered() {
-    let _alone = alone();
-    let server = Server::start(&[]);
-    let script = concat!(env!("CARGO_TARGET_TMPDIR"), "/pipeline.lua");
-    let pipeline = "
-        local requests
-        init = function() requests = string.rep(wrk.format('GET', '/'), 16) end
-        request = function() return requests end
-    ";
-    fs::write(script, pipeline).expect("it is written");
-    let report = wrk(&server, &["-d3s", "-s", script], "/");
-    check_answers(&report);
+    let held = Server::start(&["--quiet"]);
+    let short = Server::start(&["--quiet", "--count", "3", "--interval", "10ms"]);
+    let mut blocks = readme_blocks("sh");
+    blocks.retain(|block| block.contains(":3000"));
+    let commands = blocks.concat();
+    // Each step begins with its number, in a comment.
+    let steps: Vec<_> = commands.split("\n# ").collect();
+    assert_eq!(steps.len(), 4, "{steps:?}");
+    for step in steps {
+        let server = if step.contains("--count 3") {
+            &short
+        } else {
+            &held
+        };
+        let step = format!("# {step}").replace("127.0.0.1:3000", &server.address.to_string());
+        // Two seconds show as much as ten. An answer that is slow is no error.
+        let step = step.replace("10s", "2s");
+        let step = step.replace("wrk -t2", "wrk -t2 --timeout 60s");
+        let folder = env!("CARGO_TARGET_TMPDIR");
+        let report = run_program(Command::new("sh").args(["-ec", &step]).current_dir(folder));
+        if step.contains("\nhey ") {
+            let all = if step.contains("-n 1000 ") {
+                "1000 "
+            } else {
+                ""
+            };
+            assert!(report.contains(&format!("[200]\t{all}")), "{report}");
+            assert!(!report.contains("Error distribution"), "{report}");
+        }
+        if step.contains("\nwrk ") && step.contains("/events") {
+            check_streams(&report);
+        } else if step.contains("\nwrk ") {
+            check_answers(&report);
+        }
+    }
 }
 
 #[test]
@@ -104,15 +128,8 @@ fn pipelined_requests_are_all_answered() {
 fn wrk_holds_streams_and_none_breaks() {
     let _alone = alone();
     let server = Server::start(&["--interval", "100ms"]);
-    let report = wrk(&server, &["-d3s"], "/events");
-    // An answer that does not end counts as a timeout, if as any error.
-    if let Some((_, errors)) = report.split_once("Socket errors: ") {
-        assert!(
-            errors.starts_with("connect 0, read 0, write 0, "),
-            "{report}"
-        );
-    }
-    assert!(!report.contains(", 0.00B read"), "{report}");
+    let report = wrk(&server, "/events");
+    check_streams(&report);
 
     // wrk would replace a connection that broke: there were 32 streams, and each had events.
     let mut clients = HashSet::new();

@@ -1,6 +1,6 @@
 //! The server as a value in the test's own process, where its limits can be short.
 
-use super::{Client, PATIENCE};
+use super::{PATIENCE, RawClient};
 use bare_sse::client::Limits;
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// A twentieth of the default limits.
+/// The default limits, a twentieth of them or less.
 pub const SHORT_LIMITS: Limits = Limits {
     head: Duration::from_millis(500),
-    idle: Duration::from_millis(1500),
+    idle: Duration::from_millis(1000),
     write: Duration::from_millis(500),
     linger: Duration::from_millis(100),
 };
@@ -46,8 +46,8 @@ impl InProcess {
         InProcess { address, errors }
     }
 
-    pub fn connect(&self) -> Client {
-        Client::connect(self.address)
+    pub fn connect(&self) -> RawClient {
+        RawClient::connect(self.address)
     }
 
     /// Waits for what is said of trouble next: a line, or several that waited together.

@@ -1,6 +1,5 @@
 //! What the tests share: the real binary on a free port, and a client that reads bytes.
 //! It shares no code with src.
-#![allow(dead_code, reason = "each test uses its part")]
 
 pub mod event_stream_reader;
 pub mod in_process;
@@ -8,30 +7,36 @@ pub mod table;
 pub mod webdriver;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{self, Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 /// How long a test waits for what must come. Only a test that fails waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The binary with these options.
+pub fn bare_sse(options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
+    command.args(options);
+    command
+}
+
 /// The server in a process of its own, ended with the test.
 pub struct Server {
     pub process: Child,
     pub address: SocketAddr,
-    /// The lines of its log, after the listening line.
+    /// The lines of its log, if they are read.
     pub log: Receiver<String>,
 }
 
 impl Server {
     /// Starts the binary with these options on a free port of 127.0.0.1.
     pub fn start(options: &[&str]) -> Server {
-        Server::from_command(Command::new(env!("CARGO_BIN_EXE_bare-sse")).args(options))
+        Server::from_command(&mut bare_sse(options))
     }
 
     /// Starts what ends in running the binary, with a listen option added.
@@ -41,30 +46,35 @@ impl Server {
 
     /// Starts what ends in running the binary, which is told where to listen.
     pub fn listening(command: &mut Command) -> Server {
-        let command = command.stdout(Stdio::piped());
-        let mut process = command.spawn().expect("the server starts");
-        let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
-        let address = listening_line(&mut output);
-        let log = lines_of(output);
-        Server {
+        let (mut server, output) = Server::unread(command);
+        server.log = lines_of(output);
+        server
+    }
+
+    /// Starts it with its standard output in a pipe, of which only the first line is read.
+    pub fn unread(command: &mut Command) -> (Server, BufReader<ChildStdout>) {
+        let mut process = start_program(command.stdout(Stdio::piped()));
+        let output = process.stdout.take().expect("a pipe");
+        Server::of(process, output)
+    }
+
+    /// The server in this process, and its output after the line that says where it listens.
+    pub fn of<R: Read>(process: Child, output: R) -> (Server, BufReader<R>) {
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        output.read_line(&mut line).expect("the server prints it");
+        let address = line.trim_end().strip_prefix("Listening on http://");
+        let address = address.unwrap_or_else(|| panic!("it printed {line:?}"));
+        let server = Server {
             process,
-            address,
-            log,
-        }
+            address: address.parse().expect("an address"),
+            log: channel().1,
+        };
+        (server, output)
     }
 
-    pub fn connect(&self) -> Client {
-        Client::connect(self.address)
-    }
-
-    /// A number of its `/proc/PID/status`, such as `FDSize`, or `VmRSS` in KiB.
-    pub fn status(&self, name: &str) -> usize {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = fs::read_to_string(path).expect("/proc");
-        let mut lines = status.lines();
-        let line = lines.find(|line| line.split(':').next() == Some(name));
-        let number = line.and_then(|line| line.split_whitespace().nth(1));
-        number.expect(name).parse().expect("a number")
+    pub fn connect(&self) -> RawClient {
+        RawClient::connect(self.address)
     }
 
     /// Waits for a line of the log that has this in it.
@@ -88,17 +98,22 @@ impl Drop for Server {
     }
 }
 
-/// Held by each test that must be alone among those of its file.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Asks a server for the page on a connection of its own.
 pub fn page_is_served(address: SocketAddr) {
-    let mut client = Client::connect(address);
+    let mut client = RawClient::connect(address);
     client.send_get("/", "Connection: close\r\n");
     assert_eq!(client.read_response(false).status(), 200);
+}
+
+/// The blocks of the README that are fenced as this kind of text.
+pub fn readme_blocks(kind: &str) -> Vec<String> {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = fs::read_to_string(readme).expect("the README");
+    let fence = format!("\n```{kind}\n");
+    let blocks = readme.split(&fence).skip(1);
+    blocks
+        .map(|rest| rest.split_once("```\n").expect("its end").0.to_string())
+        .collect()
 }
 
 /// A folder of the test's own, which is removed with it.
@@ -145,42 +160,30 @@ pub fn lines_of(output: impl BufRead + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// Reads `Listening on http://ADDRESS`, the first line that the server prints.
-pub fn listening_line(output: &mut BufReader<ChildStdout>) -> SocketAddr {
-    let mut line = String::new();
-    output
-        .read_line(&mut line)
-        .expect("the server prints a line");
-    let address = line.trim_end().strip_prefix("Listening on http://");
-    address
-        .unwrap_or_else(|| panic!("it printed {line:?}"))
-        .parse()
-        .expect("an address")
-}
-
-/// A client: a socket, and the bytes that have been read and not yet taken.
-pub struct Client {
+/// A client that sends and reads bytes: a socket, and what has been read and not yet taken.
+pub struct RawClient {
     pub socket: TcpStream,
     pub bytes: Vec<u8>,
 }
 
-impl Client {
-    pub fn connect(address: SocketAddr) -> Client {
-        Client::of(TcpStream::connect(address).expect("the server accepts"))
+impl RawClient {
+    pub fn connect(address: SocketAddr) -> RawClient {
+        RawClient::of(TcpStream::connect(address).expect("the server accepts"))
     }
 
     /// The client that has this socket.
-    pub fn of(socket: TcpStream) -> Client {
+    pub fn of(socket: TcpStream) -> RawClient {
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Client {
+        socket.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        RawClient {
             socket,
             bytes: Vec::new(),
         }
     }
 
     /// Another one on the same connection, for a thread that sends while this one reads.
-    pub fn twin(&self) -> Client {
-        Client::of(self.socket.try_clone().expect("the same connection"))
+    pub fn twin(&self) -> RawClient {
+        RawClient::of(self.socket.try_clone().expect("the same connection"))
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
@@ -191,7 +194,13 @@ impl Client {
         self.socket.write_all(bytes)
     }
 
-    /// Asks for the stream; `fields` are whole field lines.
+    /// Ends the half of the connection on which it sends.
+    pub fn end_its_half(&mut self) {
+        let ended = self.socket.shutdown(Shutdown::Write);
+        ended.expect("a half to end");
+    }
+
+    /// Sends a GET; `fields` are whole field lines.
     pub fn send_get(&mut self, path: &str, fields: &str) {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").as_bytes());
     }
@@ -279,6 +288,15 @@ impl Client {
         Some(bytes[..count].to_vec())
     }
 
+    /// Checks that nothing comes for so long.
+    pub fn gets_nothing_for(&mut self, time: Duration) {
+        let timeout = |time| self.socket.set_read_timeout(Some(time)).expect("a timeout");
+        timeout(time);
+        let error = self.socket.peek(&mut [0]).expect_err("nothing");
+        assert!(matches!(error.kind(), ErrorKind::WouldBlock), "{error}");
+        timeout(PATIENCE);
+    }
+
     fn read_more(&mut self) -> bool {
         let mut bytes = [0; 65536];
         let count = loop {
@@ -334,9 +352,9 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A generator of numbers that are the same in every run: xorshift64*.
-pub struct Numbers(pub u64);
+pub struct Random(pub u64);
 
-impl Numbers {
+impl Random {
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
