@@ -3,7 +3,6 @@
 //! The limits are the socket's own timeouts. A read or write that makes no progress in time fails with
 //! [`ErrorKind::TimedOut`].
 
-use std::borrow::Cow;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -97,6 +96,30 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Writes all parts, one after the other, in one write if the system accepts that many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The system's. Its timeout says that no byte moved within the limit.
+    pub fn write(&mut self, parts: &[impl AsRef<[u8]>]) -> io::Result<()> {
+        let parts = parts.iter().map(|part| IoSlice::new(part.as_ref()));
+        let mut parts: Vec<_> = parts.collect();
+        let (mut rest, mut tries) = (&mut parts[..], 0);
+        while !rest.is_empty() {
+            match self.socket.write_vectored(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    IoSlice::advance_slices(&mut rest, count);
+                    tries = 0;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) && tries + 1 < WRITE_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// The closing after a response to a request that was not read to its end. To close such a
     /// socket outright would reset the connection, which can wipe out the response before the
     /// client has read it (RFC 9112 9.6). So this ends the sending half, then reads and discards,
@@ -115,46 +138,6 @@ impl<'a> Client<'a> {
                 _ => return,
             }
         }
-    }
-}
-
-impl Client<'_> {
-    /// Writes all parts, one after the other, in one write if the system accepts that many bytes.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`write`](Client::write).
-    pub fn write_all_of(&mut self, parts: &[Cow<'_, [u8]>]) -> io::Result<()> {
-        let mut parts: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let mut rest = &mut parts[..];
-        while !rest.is_empty() {
-            match self.write_vectored(rest)? {
-                0 => return Err(ErrorKind::WriteZero.into()),
-                count => IoSlice::advance_slices(&mut rest, count),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Write for Client<'_> {
-    /// Writes some of the bytes. A `TimedOut` error says that not one moved within the limit.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        for _ in 0..WRITE_TRIES {
-            match self.socket.write_vectored(parts) {
-                Err(error) if is_timeout(&error) => {}
-                result => return result,
-            }
-        }
-        Err(ErrorKind::TimedOut.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

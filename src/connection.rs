@@ -39,13 +39,12 @@ pub struct Site {
 impl Site {
     /// A site with the default limits.
     pub fn new(page: Page, counter: Counter, log: Log) -> Site {
-        let (limits, clock) = (Limits::DEFAULT, Instant::now());
         Site {
             page,
             counter,
             log,
-            limits,
-            clock,
+            limits: Limits::DEFAULT,
+            clock: Instant::now(),
         }
     }
 }
@@ -74,22 +73,16 @@ pub fn serve(client: &mut Client<'_>, site: &Site, slot: &Slot) {
         };
         // When a read or a write fails, nobody is left to be told. A stream may last for days, and
         // keeps none of the buffers: they are gone when this returns.
-        match connection
-            .serve_requests(bytes, idle)
-            .unwrap_or(Ending::Close)
-        {
+        let ending = connection.serve_requests(bytes, idle);
+        match ending.unwrap_or(Ending::Close) {
             Ending::Close => return,
             Ending::Linger => return client.linger(),
             Ending::Stream(stream, rest) => {
-                let (counter, address) = (&site.counter, client.address);
-                let streamed = counter.stream(stream, client, address, site.clock, &site.log);
-                if streamed.is_err() {
-                    return;
+                match site.counter.stream(stream, client, site.clock, &site.log) {
+                    Err(_) => return,
+                    Ok(()) if !stream.persists => return client.linger(),
+                    Ok(()) => (bytes, idle) = (rest, client.limits.idle),
                 }
-                if !stream.persists {
-                    return client.linger();
-                }
-                (bytes, idle) = (rest, client.limits.idle);
             }
         }
     }
@@ -164,55 +157,55 @@ impl<'a> Connection<'a, '_> {
     /// Answers one request. `unread`: what was read after it.
     fn answer(&mut self, request: &Request<'_>, unread: &[u8]) -> Option<Ending> {
         // When slots are scarce, none is kept for a request that may never come.
-        let mut persists = request.persists && !request.has_content && !self.slot.is_scarce();
-        let Site {
-            page, counter, log, ..
-        } = self.site;
-        let is_head = request.method == b"HEAD";
+        let persists = request.persists && !request.has_content && !self.slot.is_scarce();
+        let counter = &self.site.counter;
         let seen = last_event(request.last_event_id);
         let response = match (request.method, request.path) {
             (b"GET" | b"HEAD", b"/events") if counter.is_over(seen) => {
                 let client = self.client.address;
-                log.line(format_args!("{client} got 204, last event ID {seen}"));
-                Some(counter.over())
+                self.site
+                    .log
+                    .line(format_args!("{client} got 204, last event ID {seen}"));
+                counter.over()
             }
             (b"GET" | b"HEAD", b"/events") => {
                 let chunked = request.version == Version::Http11;
-                // Without chunks, the end of the connection is the end of the stream.
-                persists &= chunked;
                 let stream = Stream {
                     seen,
                     chunked,
-                    persists,
+                    // Without chunks, the end of the connection is the end of the stream.
+                    persists: persists && chunked,
                 };
-                if !is_head {
-                    let beginning = counter.beginning(stream, self.date());
-                    self.output.push(beginning.into());
-                    return Some(Ending::Stream(stream, unread.to_vec()));
-                }
-                let head = counter.head(stream, self.date());
-                self.output.push(head.into_bytes().into());
-                None
+                return self.answer_with_stream(request, unread, stream);
             }
-            (b"OPTIONS", b"/events") => Some(counter.options()),
-            (b"OPTIONS", _) => Some(Response::options()),
-            (b"GET" | b"HEAD", _) => Some(page.response()),
+            (b"OPTIONS", b"/events") => counter.options(),
+            (b"OPTIONS", _) => Response::options(),
+            (b"GET" | b"HEAD", _) => self.site.page.response(),
             (b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH", _) => {
-                Some(Response::method_not_allowed())
+                Response::method_not_allowed()
             }
-            _ => Some(Response::unknown_method()),
+            _ => Response::unknown_method(),
         };
-        if let Some(response) = response {
-            self.respond(response, persists, !is_head);
+        self.respond(response, persists, request.method != b"HEAD");
+        ending(request, unread, persists)
+    }
+
+    /// Answers GET with the beginning of the stream, and HEAD with its head.
+    fn answer_with_stream(
+        &mut self,
+        request: &Request<'_>,
+        unread: &[u8],
+        stream: Stream,
+    ) -> Option<Ending> {
+        let counter = &self.site.counter;
+        if request.method == b"GET" {
+            let beginning = counter.beginning(stream, self.date());
+            self.output.push(beginning.into());
+            return Some(Ending::Stream(stream, unread.to_vec()));
         }
-        // A client that wants the close itself sends no more. To linger for it too would cost a quarter
-        // of the connections per second.
-        let is_all_read = !request.persists && !request.has_content && unread.is_empty();
-        match persists {
-            true => None,
-            false if is_all_read => Some(Ending::Close),
-            false => Some(Ending::Linger),
-        }
+        let head = counter.head(stream, self.date());
+        self.output.push(head.into_bytes().into());
+        ending(request, unread, stream.persists)
     }
 
     /// No more bytes come. A client that has begun a head is told what is wrong with it. To one that has
@@ -251,16 +244,29 @@ impl<'a> Connection<'a, '_> {
 
     /// Writes what waits.
     fn send(&mut self) -> io::Result<()> {
-        self.client.write_all_of(&self.output)?;
+        self.client.write(&self.output)?;
         self.output.clear();
         Ok(())
     }
 }
 
+/// How the requests end with this one, if the connection does not persist.
+fn ending(request: &Request<'_>, unread: &[u8], persists: bool) -> Option<Ending> {
+    // A client that wants the close itself sends no more. To linger for it too would cost a quarter
+    // of the connections per second.
+    let is_all_read = !request.persists && !request.has_content && unread.is_empty();
+    match persists {
+        true => None,
+        false if is_all_read => Some(Ending::Close),
+        false => Some(Ending::Linger),
+    }
+}
+
 /// RFC 9110 15.5.1.
-const CUT_OFF: RequestError =
-    RequestError::new(Status::BAD_REQUEST, "the head has no empty line at its end");
+const CUT_OFF: RequestError = RequestError::bad_request("the head has no empty line at its end");
 
 /// RFC 9110 15.5.9.
-const TOO_LATE: RequestError =
-    RequestError::new(Status::REQUEST_TIMEOUT, "the head was not complete in time");
+const TOO_LATE: RequestError = RequestError::new(
+    Status(408, "Request Timeout"),
+    "the head was not complete in time",
+);

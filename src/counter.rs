@@ -30,12 +30,12 @@
 //! event. The client's last event ID is all the state there is, and the client keeps it, so any process
 //! can continue where another one stopped (HTML 9.2.4).
 
+use crate::client::Client;
 use crate::event_stream::{self, Event};
 use crate::log::Log;
 use crate::request::decimal;
 use crate::response::{LAST_CHUNK, Response, chunk, connection};
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -99,10 +99,11 @@ impl Counter {
     /// wants of every response, a `Date` (RFC 9110 6.6.1) and a way to find its end (RFC 9112 6.3).
     pub fn head(&self, stream: Stream, date: &str) -> String {
         let connection = connection(stream.persists);
-        let cors = self.cors().into_iter();
-        let cors: String = cors
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
+        let cors = self
+            .cors()
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"));
+        let cors = cors.collect::<String>();
         let framing = if stream.chunked {
             "Transfer-Encoding: chunked\r\n"
         } else {
@@ -176,43 +177,43 @@ impl Counter {
         }
     }
 
-    /// Writes events to `output` from the one after `stream.seen` on, and tells the log. Returns `Ok`
+    /// Writes events to the client from the one after `stream.seen` on, and tells the log. Returns `Ok`
     /// after the last event. Times are taken from `clock`, which all streams share.
     ///
     /// # Errors
     ///
-    /// Those of `output`: the client has gone.
+    /// The client has gone, or reads no more.
     pub fn stream(
         &self,
         stream: Stream,
-        output: &mut impl Write,
-        client: SocketAddr,
+        client: &mut Client<'_>,
         clock: Instant,
         log: &Log,
     ) -> io::Result<()> {
+        let address = client.address;
         match stream.seen {
-            0 => log.line(format_args!("{client} got /events")),
-            seen => log.line(format_args!("{client} got /events, last event ID {seen}")),
+            0 => log.line(format_args!("{address} got /events")),
+            seen => log.line(format_args!("{address} got /events, last event ID {seen}")),
         }
         let mut number = stream.seen;
         let mut due = clock.elapsed();
         let result = loop {
             if self.is_over(number) {
-                break output.write_all(&stream.end(number));
+                break client.write(&[stream.end(number)]);
             }
             due = next_due(due, clock.elapsed(), self.interval);
-            let slept = self.sleep_until(due, clock, stream, output);
-            let next = stream.framed(event(number + 1));
-            if let Err(error) = slept.and_then(|()| output.write_all(&next)) {
+            let slept = self.sleep_until(due, clock, stream, client);
+            let next = stream.framed(numbered(None, number + 1));
+            if let Err(error) = slept.and_then(|()| client.write(&[next])) {
                 break Err(error);
             }
             number += 1;
-            log.line(format_args!("{client} emit {number}"));
+            log.line(format_args!("{address} emit {number}"));
         };
         let how = if result.is_ok() { "ended" } else { "left" };
         let count = number - stream.seen;
         let events = if count == 1 { "event" } else { "events" };
-        log.line(format_args!("{client} {how} after {count} {events}"));
+        log.line(format_args!("{address} {how} after {count} {events}"));
         result
     }
 
@@ -222,7 +223,7 @@ impl Counter {
         due: Duration,
         clock: Instant,
         stream: Stream,
-        output: &mut impl Write,
+        client: &mut Client<'_>,
     ) -> io::Result<()> {
         loop {
             let left = due.saturating_sub(clock.elapsed());
@@ -230,7 +231,7 @@ impl Counter {
             if left <= self.keep_alive {
                 return Ok(());
             }
-            output.write_all(&stream.framed(event_stream::comment("keep-alive")))?;
+            client.write(&[stream.framed(event_stream::comment("keep-alive"))])?;
         }
     }
 }
@@ -245,13 +246,7 @@ impl Stream {
     /// stream cannot say that by itself, and an `EventSource` takes the end of the response for a loss.
     /// Then the last chunk.
     fn end(self, number: u64) -> Vec<u8> {
-        let digits = number.to_string();
-        let mut bytes = self.framed(encoded(&Event {
-            event: Some("end"),
-            id: Some(&digits),
-            data: Some(&digits),
-            ..Event::default()
-        }));
+        let mut bytes = self.framed(numbered(Some("end"), number));
         if self.chunked {
             bytes.extend_from_slice(LAST_CHUNK);
         }
@@ -259,10 +254,11 @@ impl Stream {
     }
 }
 
-/// `id: N` and `data: N`.
-fn event(number: u64) -> Vec<u8> {
+/// `id: N` and `data: N`, and perhaps a type before them.
+fn numbered(event: Option<&str>, number: u64) -> Vec<u8> {
     let digits = number.to_string();
     encoded(&Event {
+        event,
         id: Some(&digits),
         data: Some(&digits),
         ..Event::default()

@@ -13,10 +13,8 @@ pub(crate) fn is_authority(value: &[u8]) -> bool {
     let Ok(value) = str::from_utf8(value) else {
         return false;
     };
-    let in_brackets = value
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'));
-    let (is_valid, port) = match in_brackets {
+    let bracket = value.strip_prefix('[');
+    let (is_valid, port) = match bracket.and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
         None => {
             let (name, port) = value.split_at(value.find(':').unwrap_or(value.len()));

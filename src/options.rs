@@ -3,7 +3,7 @@
 use crate::counter::Counter;
 use crate::host::is_authority;
 use crate::request::decimal;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,30 +96,31 @@ impl Command {
             let no_option = |word| format!("there is no option {word}: --help lists them");
             let word = word.into_string();
             let word = word.map_err(|word| no_option(word.display().to_string()))?;
-            let (flag, given) = match word.split_once('=') {
+            let (flag, mut given) = match word.split_once('=') {
                 Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.into())),
                 _ => (&*word, None),
             };
-            let mut value = Value {
-                flag,
-                given,
-                words: &mut words,
-            };
+            // What follows an equals sign, or the next word.
+            let mut value = || given.take().or_else(|| words.next());
             let counter = &mut options.counter;
             match flag {
-                "--listen" => options.listen = value.parse(ADDRESS, address)?,
-                "--interval" => counter.interval = value.parse(DURATION, duration)?,
-                "--retry" => counter.retry = value.parse(DURATION, duration)?,
-                "--count" => counter.count = Some(value.parse(NUMBER, number)?),
-                "--www" => options.www = Some(value.take(DIRECTORY)?.into()),
-                "--allow-origin" => counter.allow_origin = Some(value.parse(ORIGIN, origin)?),
-                "--max-connections" => options.max_connections = value.parse(NUMBER, number)?,
+                "--listen" => options.listen = parsed(flag, value(), ADDRESS, address)?,
+                "--interval" => counter.interval = parsed(flag, value(), DURATION, duration)?,
+                "--retry" => counter.retry = parsed(flag, value(), DURATION, duration)?,
+                "--count" => counter.count = Some(parsed(flag, value(), NUMBER, number)?),
+                "--www" => options.www = Some(parsed(flag, value(), DIRECTORY, directory)?),
+                "--allow-origin" => {
+                    counter.allow_origin = Some(parsed(flag, value(), ORIGIN, origin)?);
+                }
+                "--max-connections" => {
+                    options.max_connections = parsed(flag, value(), NUMBER, number)?;
+                }
                 "-q" | "--quiet" => options.quiet = true,
                 "-h" | "--help" => return Ok(Command::Help),
                 "-V" | "--version" => return Ok(Command::Version),
                 _ => return Err(no_option(word)),
             }
-            if let Some(given) = value.given {
+            if let Some(given) = given {
                 return Err(format!("{flag} accepts no value, but got {given:?}"));
             }
         }
@@ -127,29 +128,25 @@ impl Command {
     }
 }
 
-/// The value of an option: what follows an equals sign, or the next word.
-struct Value<'a, W> {
-    flag: &'a str,
-    given: Option<OsString>,
-    words: &'a mut W,
+/// The value of an option, which must be there and be what the option needs.
+fn parsed<T>(
+    flag: &str,
+    value: Option<OsString>,
+    needs: &str,
+    parse: fn(&OsStr) -> Option<T>,
+) -> Result<T, String> {
+    let value = value.ok_or_else(|| format!("{flag} needs {needs}"))?;
+    parse(&value).ok_or_else(|| format!("{flag} needs {needs}, not {value:?}"))
 }
 
-impl<W: Iterator<Item = OsString>> Value<'_, W> {
-    /// The value as it is: a path need not be UTF-8.
-    fn take(&mut self, needs: &str) -> Result<OsString, String> {
-        let value = self.given.take().or_else(|| self.words.next());
-        value.ok_or_else(|| format!("{} needs {needs}", self.flag))
-    }
-
-    fn parse<T>(&mut self, needs: &str, parse: fn(&str) -> Option<T>) -> Result<T, String> {
-        let value = self.take(needs)?;
-        let parsed = value.to_str().and_then(parse);
-        parsed.ok_or_else(|| format!("{} needs {needs}, not {value:?}", self.flag))
-    }
+/// A path, which need not be UTF-8.
+fn directory(value: &OsStr) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| value.into())
 }
 
 /// `HOST:PORT`, or `-`. Whether there is such a host shows when the server listens.
-fn address(value: &str) -> Option<String> {
+fn address(value: &OsStr) -> Option<String> {
+    let value = value.to_str()?;
     let is_address = match value.rsplit_once(':') {
         None => value == "-",
         Some(("*", _)) => false,
@@ -161,13 +158,14 @@ fn address(value: &str) -> Option<String> {
 }
 
 /// A whole number from 1.
-fn number<N: TryFrom<u64>>(value: &str) -> Option<N> {
-    let number = decimal(value.as_bytes()).filter(|&number| number > 0);
+fn number<N: TryFrom<u64>>(value: &OsStr) -> Option<N> {
+    let number = decimal(value.as_encoded_bytes()).filter(|&number| number > 0);
     number?.try_into().ok()
 }
 
 /// A number with or without a fraction, and a unit.
-fn duration(value: &str) -> Option<Duration> {
+fn duration(value: &OsStr) -> Option<Duration> {
+    let value = value.to_str()?;
     let unit = value.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = value.split_at(unit);
     let unit = match unit {
@@ -190,7 +188,8 @@ fn duration(value: &str) -> Option<Duration> {
 
 /// `*`, `null`, or an origin as browsers send it: `scheme "://" host [ ":" port ]` in lower case, with
 /// nothing after it and without the scheme's default port (RFC 6454 6.2).
-fn origin(value: &str) -> Option<String> {
+fn origin(value: &OsStr) -> Option<String> {
+    let value = value.to_str()?;
     let is_allowed = |c| matches!(c, 'a'..='z' | '0'..='9') || "+-._:[]/".contains(c);
     let is_origin = match value.split_once("://") {
         None => value == "*" || value == "null",

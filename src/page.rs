@@ -40,7 +40,7 @@ impl Page {
     /// The page as a response.
     pub fn response(&self) -> Response<'_> {
         Response {
-            status: Status::OK,
+            status: Status(200, "OK"),
             fields: vec![("Content-Type", "text/html; charset=utf-8")],
             content: Some(Cow::Borrowed(&self.0)),
         }

@@ -86,6 +86,11 @@ impl RequestError {
     pub const fn new(status: Status, reason: &'static str) -> RequestError {
         RequestError { status, reason }
     }
+
+    /// 400 (RFC 9110 15.5.1).
+    pub const fn bad_request(reason: &'static str) -> RequestError {
+        RequestError::new(Status(400, "Bad Request"), reason)
+    }
 }
 
 impl fmt::Display for RequestError {
@@ -166,6 +171,9 @@ pub(crate) fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
 
 /// Takes the bytes at the front that are of a class, an element of the grammar, and the byte after
 /// them, its delimiter. An element over `limit` is refused before its delimiter has come.
+///
+/// No delimiter is an LF. A lone LF may count as a line end (RFC 9112 2.2). It is refused here, because
+/// programs that disagree about where lines end disagree about where requests end.
 fn element<'a>(
     rest: &mut &'a [u8],
     is_of_class: impl Fn(u8) -> bool,
@@ -179,6 +187,9 @@ fn element<'a>(
     }
     let (&delimiter, after) = after.split_first().ok_or(Stop::Incomplete)?;
     *rest = after;
+    if delimiter == b'\n' {
+        return bad_request("lines end in CR LF, not in LF alone");
+    }
     Ok((element, delimiter))
 }
 
@@ -196,7 +207,6 @@ fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
 fn method<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     match element(rest, is_token, METHOD_LIMIT, LONG_METHOD)? {
         (method @ [_, ..], b' ') => Ok(method),
-        (_, b'\n') => bad_request(BARE_LF),
         _ => bad_request("a request begins with a method, a token, and a space"),
     }
 }
@@ -206,7 +216,6 @@ fn request_target<'a>(rest: &mut &'a [u8], method: &[u8]) -> Result<(&'a [u8], &
     let target = match element(rest, is_target, TARGET_LIMIT, LONG_TARGET)? {
         (b"", b' ') => return bad_request("one space stands on each side of the request target"),
         (target, b' ') => target,
-        (_, b'\n') => return bad_request(BARE_LF),
         (_, b'\r') => return Err(Stop::Invalid(MALFORMED_VERSION)),
         _ => return bad_request("a request target has visible ASCII bytes only, and no #"),
     };
@@ -246,17 +255,20 @@ fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
 /// `HTTP-version CR LF`, with `HTTP-version = "HTTP/" DIGIT "." DIGIT`, case-sensitive (RFC 9112
 /// 2.3).
 fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
-    let length = "HTTP/1.1".len();
-    let is_visible = |byte: u8| byte.is_ascii_graphic();
-    let version = match element(rest, is_visible, length, MALFORMED_VERSION)? {
-        (b"HTTP/1.0", b'\r') => Version::Http10,
-        ([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'], b'\r') => Version::Http11,
-        ([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'], b'\r') => {
-            return Err(Stop::Invalid(OTHER_VERSION));
-        }
-        (_, b'\n') => return bad_request(BARE_LF),
-        _ => return Err(Stop::Invalid(MALFORMED_VERSION)),
+    let limit = "HTTP/1.1".len();
+    let (version, end) = element(
+        rest,
+        |byte| byte.is_ascii_graphic(),
+        limit,
+        MALFORMED_VERSION,
+    )?;
+    let version = match (version.strip_prefix(b"HTTP/"), end) {
+        (Some(b"1.0"), b'\r') => Ok(Version::Http10),
+        (Some([b'1', b'.', b'0'..=b'9']), b'\r') => Ok(Version::Http11),
+        (Some([b'0'..=b'9', b'.', b'0'..=b'9']), b'\r') => Err(OTHER_VERSION),
+        _ => Err(MALFORMED_VERSION),
     };
+    let version = version.map_err(Stop::Invalid)?;
     line_feed(rest)?;
     Ok(version)
 }
@@ -265,9 +277,7 @@ fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
 fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
     match element(rest, is_token, HEAD_LIMIT, LARGE_HEAD)? {
         (b"", b'\r') => line_feed(rest).map(|()| None),
-        (b"", b':') => bad_request("a field line begins with the field's name"),
-        (name, b':') => Ok(Some(name)),
-        (_, b'\n') => bad_request(BARE_LF),
+        (name @ [_, ..], b':') => Ok(Some(name)),
         // A server must refuse obs-fold, or unfold it (RFC 9112 5.2).
         (b"", b' ' | b'\t') => bad_request("a field line begins with its name: no folded lines"),
         // A server must refuse whitespace between name and colon (RFC 9112 5.1).
@@ -280,7 +290,6 @@ fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
 fn field_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     match element(rest, is_value, HEAD_LIMIT, LARGE_HEAD)? {
         (value, b'\r') => line_feed(rest).map(|()| value.trim_ascii()),
-        (_, b'\n') => bad_request(BARE_LF),
         _ => bad_request("a field value has no control bytes"),
     }
 }
@@ -305,10 +314,6 @@ impl<'a> Fields<'a> {
     fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let lines = self.0.iter().filter(move |line| is_word(line.0, name));
         lines.map(|line| line.1)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.values(name).next().is_some()
     }
 
     /// The elements of a comma-separated list over all field lines of this name (RFC 9110 5.3),
@@ -355,24 +360,20 @@ impl<'a> Fields<'a> {
 
     /// One number, which may be repeated and must not differ (RFC 9110 8.6, RFC 9112 6.3).
     fn content_length(&self) -> Result<Option<u64>, Stop> {
-        let mut length = None;
-        for value in self.values("content-length") {
-            let Some(number) = decimal(value) else {
-                return bad_request("Content-Length is one decimal number below 2^64");
-            };
-            if length.is_some_and(|other| other != number) {
-                return bad_request("two Content-Length fields differ");
-            }
-            length = Some(number);
+        let mut lengths = self.values("content-length").map(decimal);
+        match lengths.next() {
+            None => Ok(None),
+            Some(None) => bad_request("Content-Length is one decimal number below 2^64"),
+            Some(length) if lengths.all(|other| other == length) => Ok(length),
+            _ => bad_request("two Content-Length fields differ"),
         }
-        Ok(length)
     }
 
     /// Whether content follows, by Content-Length or Transfer-Encoding. A request with both is how
     /// one request is smuggled inside another, so it is refused (RFC 9112 6.1 and 6.3).
     fn has_content(&self, version: Version) -> Result<bool, Stop> {
         let length = self.content_length()?;
-        if !self.has("transfer-encoding") {
+        if self.values("transfer-encoding").next().is_none() {
             return Ok(length.is_some_and(|length| length > 0));
         }
         match self.list("transfer-encoding").collect::<Vec<_>>()[..] {
@@ -421,38 +422,35 @@ fn is_value(byte: u8) -> bool {
 }
 
 fn bad_request<T>(reason: &'static str) -> Result<T, Stop> {
-    let status = Status::BAD_REQUEST;
-    Err(Stop::Invalid(RequestError { status, reason }))
+    Err(Stop::Invalid(RequestError::bad_request(reason)))
 }
-
-/// A lone LF may count as a line end (RFC 9112 2.2). It is refused here, because programs that
-/// disagree about where lines end disagree about where requests end.
-const BARE_LF: &str = "lines end in CR LF, not in LF alone";
 
 const OTHER_TARGET: &str = "a request target begins with / or with http://";
 
 const MALFORMED_VERSION: RequestError =
-    RequestError::new(Status::BAD_REQUEST, "a request line ends in HTTP/1.1 CR LF");
+    RequestError::bad_request("a request line ends in HTTP/1.1 CR LF");
 
 const OTHER_VERSION: RequestError = RequestError::new(
-    Status::HTTP_VERSION_NOT_SUPPORTED,
+    Status(505, "HTTP Version Not Supported"),
     "this server speaks HTTP/1.1 and HTTP/1.0",
 );
 
 const OTHER_CODING: RequestError = RequestError::new(
-    Status::NOT_IMPLEMENTED,
+    Status(501, "Not Implemented"),
     "this server knows no transfer coding but chunked",
 );
 
-const LONG_METHOD: RequestError =
-    RequestError::new(Status::NOT_IMPLEMENTED, "no method is as long as this one");
+const LONG_METHOD: RequestError = RequestError::new(
+    Status(501, "Not Implemented"),
+    "no method is as long as this one",
+);
 
 const LONG_TARGET: RequestError = RequestError::new(
-    Status::URI_TOO_LONG,
+    Status(414, "URI Too Long"),
     "a request target has at most 8192 bytes here",
 );
 
 const LARGE_HEAD: RequestError = RequestError::new(
-    Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    Status(431, "Request Header Fields Too Large"),
     "a head has at most 16384 bytes and 100 field lines here",
 );

@@ -19,20 +19,6 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u16, pub &'static str);
 
-#[allow(missing_docs)]
-impl Status {
-    pub const OK: Status = Status(200, "OK");
-    pub const NO_CONTENT: Status = Status(204, "No Content");
-    pub const BAD_REQUEST: Status = Status(400, "Bad Request");
-    pub const METHOD_NOT_ALLOWED: Status = Status(405, "Method Not Allowed");
-    pub const REQUEST_TIMEOUT: Status = Status(408, "Request Timeout");
-    pub const URI_TOO_LONG: Status = Status(414, "URI Too Long");
-    pub const REQUEST_HEADER_FIELDS_TOO_LARGE: Status =
-        Status(431, "Request Header Fields Too Large");
-    pub const NOT_IMPLEMENTED: Status = Status(501, "Not Implemented");
-    pub const HTTP_VERSION_NOT_SUPPORTED: Status = Status(505, "HTTP Version Not Supported");
-}
-
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.0, self.1)
@@ -54,7 +40,7 @@ impl<'a> Response<'a> {
     /// 204, with these fields (RFC 9110 15.3.5).
     pub fn no_content(fields: Vec<(&'static str, &'a str)>) -> Response<'a> {
         Response {
-            status: Status::NO_CONTENT,
+            status: Status(204, "No Content"),
             fields,
             content: None,
         }
@@ -78,7 +64,7 @@ impl<'a> Response<'a> {
     /// 405: the method is known, and not allowed here (RFC 9110 15.5.6).
     pub fn method_not_allowed() -> Response<'static> {
         let reason = "everything here can be read, with GET or HEAD, and nothing changed";
-        let mut response = Response::refusal(Status::METHOD_NOT_ALLOWED, reason);
+        let mut response = Response::refusal(Status(405, "Method Not Allowed"), reason);
         response.fields.push(ALLOW);
         response
     }
@@ -86,7 +72,7 @@ impl<'a> Response<'a> {
     /// 501: the method is not known (RFC 9110 15.6.2).
     pub fn unknown_method() -> Response<'static> {
         let reason = "the methods known here are those of RFC 9110, and PATCH";
-        Response::refusal(Status::NOT_IMPLEMENTED, reason)
+        Response::refusal(Status(501, "Not Implemented"), reason)
     }
 
     /// The head: status line, `Date` (RFC 9110 6.6.1), the response's own fields, `Content-Length`
@@ -97,7 +83,7 @@ impl<'a> Response<'a> {
     /// use bare_sse::response::{Response, Status, date};
     ///
     /// let response = Response {
-    ///     status: Status::OK,
+    ///     status: Status(200, "OK"),
     ///     fields: vec![("Content-Type", "text/plain")],
     ///     content: Some(b"hi\n".into()),
     /// };
@@ -157,22 +143,19 @@ pub fn date(second: u64) -> String {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
-    let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days_of_year = |year| if is_leap(year) { 366 } else { 365 };
     let (days, second) = (second / 86_400, second % 86_400);
     // 1970-01-01 was a Thursday.
     let weekday = WEEKDAYS[days as usize % 7];
-    let (mut year, mut day) = (1970, days);
-    while day >= days_of_year(year) {
-        day -= days_of_year(year);
-        year += 1;
-    }
-    let february = if is_leap(year) { 29 } else { 28 };
-    let days_of_month = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while day >= days_of_month[month] {
-        day -= days_of_month[month];
-        month += 1;
+    let (mut year, mut month, mut day) = (1970, 0, days);
+    loop {
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let february = if is_leap { 29 } else { 28 };
+        let days_of_month = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month];
+        if day < days_of_month {
+            break;
+        }
+        day -= days_of_month;
+        (year, month) = (year + month / 11, (month + 1) % 12);
     }
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     let (day, month) = (day + 1, MONTHS[month]);
