@@ -125,7 +125,7 @@ fn counter() -> Counter {
 fn start_server() -> SocketAddr {
     let (listener, address) = listen();
     let site = Site::new(Page::built_in(), counter(), Log::none());
-    let errors = Log::to(io::stderr()).expect("a thread");
+    let errors = Log::to(io::stderr(), Log::none()).expect("a thread");
     thread::spawn(move || {
         server::serve(&listener, site, 1_000, &errors);
     });

@@ -21,6 +21,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// that has freed them, so each stream would hold one as long as it lasts.
 const CHUNK: usize = 2048;
 
+/// How many bytes of responses a client's system takes at once, most likely.
+const SHORT: usize = 64 * 1024;
+
 /// What all connections answer from.
 #[derive(Debug)]
 pub struct Site {
@@ -187,7 +190,7 @@ impl<'a> Connection<'a, '_> {
             _ => Response::unknown_method(),
         };
         self.respond(response, persists, request.method != b"HEAD");
-        ending(request, unread, persists)
+        self.ending(request, unread, persists)
     }
 
     /// Answers GET with the beginning of the stream, and HEAD with its head.
@@ -205,7 +208,21 @@ impl<'a> Connection<'a, '_> {
         }
         let head = counter.head(stream, self.date());
         self.output.push(head.into_bytes().into());
-        ending(request, unread, stream.persists)
+        self.ending(request, unread, stream.persists)
+    }
+
+    /// How the requests end with this one, if the connection does not persist.
+    fn ending(&self, request: &Request<'_>, unread: &[u8], persists: bool) -> Option<Ending> {
+        // A client that wants the close itself seldom sends more, and what it sends does no harm when
+        // the responses are in its system's buffer. To linger for it too would cost a quarter of the
+        // connections per second.
+        let is_all_read = !request.persists && !request.has_content && unread.is_empty();
+        let is_short = self.output.iter().map(|part| part.len()).sum::<usize>() <= SHORT;
+        match persists {
+            true => None,
+            false if is_all_read && is_short => Some(Ending::Close),
+            false => Some(Ending::Linger),
+        }
     }
 
     /// No more bytes come. A client that has begun a head is told what is wrong with it. To one that has
@@ -247,18 +264,6 @@ impl<'a> Connection<'a, '_> {
         self.client.write(&self.output)?;
         self.output.clear();
         Ok(())
-    }
-}
-
-/// How the requests end with this one, if the connection does not persist.
-fn ending(request: &Request<'_>, unread: &[u8], persists: bool) -> Option<Ending> {
-    // A client that wants the close itself sends no more. To linger for it too would cost a quarter
-    // of the connections per second.
-    let is_all_read = !request.persists && !request.has_content && unread.is_empty();
-    match persists {
-        true => None,
-        false if is_all_read => Some(Ending::Close),
-        false => Some(Ending::Linger),
     }
 }
 

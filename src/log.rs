@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many lines wait to be written at most: a second of 4,000 streams.
 const WAITING_LINES: usize = 4096;
@@ -18,11 +18,14 @@ const WAITING_LINES: usize = 4096;
 /// Lines that wait are written together, in writes of about this many bytes.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// How long the log waits for an output that takes nothing right now, before it tries again.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long the log waits when it can't write, before it tries again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The same kind of trouble is told once, until it has been absent for this time.
+const SAME_TROUBLE: Duration = Duration::from_secs(10);
 
 /// Where lines go. To hand over a line never blocks.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Log {
     lines: Option<SyncSender<String>>,
     dropped: Arc<AtomicUsize>,
@@ -34,13 +37,14 @@ impl Log {
         Log::default()
     }
 
-    /// A log to `output`, which a thread of its own writes to. When a write fails, for instance
-    /// because the reader has gone, the log ends and nothing else does.
+    /// A log to `output`, which a thread of its own writes to. When the reader has gone, the log ends
+    /// and nothing else does. When a write fails otherwise, for instance because a disk is full, that
+    /// is told to `errors`, and the write is tried again.
     ///
     /// # Errors
     ///
     /// The system's, when it refuses the thread.
-    pub fn to(output: impl Write + Send + 'static) -> io::Result<Log> {
+    pub fn to(output: impl Write + Send + 'static, errors: Log) -> io::Result<Log> {
         let (sender, receiver) = sync_channel(WAITING_LINES);
         let log = Log {
             lines: Some(sender),
@@ -49,7 +53,7 @@ impl Log {
         let dropped = Arc::clone(&log.dropped);
         thread::Builder::new().name("log".into()).spawn(move || {
             // An error means that nobody reads any more. The receiver goes, and with it the log.
-            let _ = write_lines(&receiver, &dropped, output);
+            let _ = write_lines(&receiver, &dropped, output, &errors);
         })?;
         Ok(log)
     }
@@ -68,7 +72,9 @@ fn write_lines(
     lines: &Receiver<String>,
     dropped: &AtomicUsize,
     mut output: impl Write,
+    errors: &Log,
 ) -> io::Result<()> {
+    let mut trouble = Trouble::new(errors);
     while let Ok(line) = lines.recv() {
         let mut text = line + "\n";
         while text.len() < WRITE_BYTES
@@ -84,24 +90,54 @@ fn write_lines(
         }
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
-            match patiently(|| output.write(rest))? {
+            match until_it_works(&mut trouble, || output.write(rest))? {
                 0 => return Err(ErrorKind::WriteZero.into()),
                 count => rest = &rest[count..],
             }
         }
-        patiently(|| output.flush())?;
+        until_it_works(&mut trouble, || output.flush())?;
     }
     Ok(())
 }
 
-/// Tries again while the output takes nothing. An output is in non-blocking mode if any process that
-/// shares it has set that, and then says `WouldBlock` where it would wait otherwise.
-fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Tries until the output works. Only a reader that has gone is an error.
+fn until_it_works<T>(
+    trouble: &mut Trouble<'_>,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
     loop {
         match attempt() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // An output is in non-blocking mode if any process that shares it has set that, and then
+            // says `WouldBlock` where it would wait otherwise.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                trouble.tell(format_args!("can't write the log, its lines wait: {error}"));
+                thread::sleep(PAUSE);
+            }
             result => return result,
         }
+    }
+}
+
+/// Trouble of one kind, which is told when it begins and not each time it comes back.
+#[derive(Debug)]
+pub struct Trouble<'a> {
+    errors: &'a Log,
+    last: Option<Instant>,
+}
+
+impl<'a> Trouble<'a> {
+    /// Trouble that is told to `errors`.
+    pub fn new(errors: &'a Log) -> Self {
+        Trouble { errors, last: None }
+    }
+
+    /// Says what is wrong, unless that was said and has not been absent since.
+    pub fn tell(&mut self, line: fmt::Arguments<'_>) {
+        if self.last.is_none_or(|last| last.elapsed() > SAME_TROUBLE) {
+            self.errors.line(line);
+        }
+        self.last = Some(Instant::now());
     }
 }

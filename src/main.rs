@@ -67,10 +67,10 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
     let listener = listener.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let no_thread = |error| format!("can't start a thread: {error}");
-    let log = Log::to(io::stdout()).map_err(no_thread)?;
+    let errors = Log::to(io::stderr(), Log::none()).map_err(no_thread)?;
+    let log = Log::to(io::stdout(), errors.clone()).map_err(no_thread)?;
     log.line(format_args!("Listening on http://{address}"));
     let log = if options.quiet { Log::none() } else { log };
-    let errors = Log::to(io::stderr()).map_err(no_thread)?;
     let site = Site::new(page, options.counter, log);
     Err(cannot_listen(server::serve(
         &listener, site, slots, &errors,

@@ -2,8 +2,8 @@
 
 use crate::response::{Response, Status};
 use std::borrow::Cow;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// The longest page that is served, in bytes.
@@ -26,15 +26,17 @@ impl Page {
     /// The system's error, or one that says that the page is no regular file or is over 1 GiB.
     pub fn from_directory(directory: &Path) -> io::Result<Page> {
         let path = directory.join("index.html");
-        let metadata = fs::metadata(&path)?;
-        // Reading a device could last forever.
-        if !metadata.is_file() {
+        // A device may never end, and a pipe may never begin.
+        if !fs::metadata(&path)?.is_file() {
             return Err(io::Error::other("it is no regular file"));
         }
-        if metadata.len() > PAGE_LIMIT {
+        let mut content = Vec::new();
+        // Files in /proc say that they are empty, and may never end either.
+        let mut file = File::open(path)?.take(PAGE_LIMIT + 1);
+        if file.read_to_end(&mut content)? > PAGE_LIMIT as usize {
             return Err(io::Error::other("it is over 1 GiB"));
         }
-        Ok(Page(Cow::Owned(fs::read(path)?)))
+        Ok(Page(Cow::Owned(content)))
     }
 
     /// The page as a response.

@@ -8,18 +8,17 @@
 
 use crate::client::Client;
 use crate::connection::{self, Site};
-use crate::log::Log;
+use crate::log::{Log, Trouble};
 use crate::slots::{Slot, Slots};
-use std::fmt;
 use std::io;
 use std::io::ErrorKind::{
-    ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, WouldBlock,
+    ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, Unsupported, WouldBlock,
 };
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The stack of a connection's thread in bytes. Only what is touched takes memory: two pages for a
 /// stream. The most is needed by a panic that prints its backtrace in a debug build: 32 KiB are
@@ -28,9 +27,6 @@ pub const STACK: usize = 128 * 1024;
 
 /// How long the server waits when the system refuses a file descriptor, memory or a thread.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// The same kind of trouble is told once, until it has been absent for this time.
-const SAME_TROUBLE: Duration = Duration::from_secs(10);
 
 /// Serves every client of `listener`, at most `max_connections` at a time. More clients wait in the
 /// system's listen queue. Trouble is told to `errors`.
@@ -45,7 +41,7 @@ const SAME_TROUBLE: Duration = Duration::from_secs(10);
 /// let listener = TcpListener::bind("127.0.0.1:0")?; // a free port
 /// println!("http://{}", listener.local_addr()?);
 /// let site = Site::new(Page::built_in(), Counter::default(), Log::none());
-/// let errors = Log::to(std::io::stderr())?;
+/// let errors = Log::to(std::io::stderr(), Log::none())?;
 /// std::thread::spawn(move || server::serve(&listener, site, 100, &errors));
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -59,13 +55,14 @@ pub fn serve(
     if let Err(error) = listener.set_nonblocking(false) {
         return error;
     }
+    let slots = Slots::new(max_connections);
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
         // To start a thread takes longer than to connect, and the listen queue is short: the standard
         // library asks for 128. So one thread does nothing but accept.
         let starter = thread::Builder::new().name("starter".into());
-        match starter.spawn_scoped(scope, || start_threads(receiver, site, errors)) {
-            Ok(_) => accept_clients(listener, max_connections, sender, errors),
+        match starter.spawn_scoped(scope, || start_threads(receiver, site, &slots, errors)) {
+            Ok(_) => accept_clients(listener, &slots, sender, errors),
             Err(error) => io::Error::other(format!("can't start a thread: {error}")),
         }
     })
@@ -75,17 +72,17 @@ pub fn serve(
 /// ever come.
 fn accept_clients(
     listener: &TcpListener,
-    max_connections: usize,
+    slots: &Arc<Slots>,
     sender: Sender<Accepted>,
     errors: &Log,
 ) -> io::Error {
-    let slots = Slots::new(max_connections);
     let mut full = Trouble::new(errors);
     let mut no_client = Trouble::new(errors);
     loop {
         if !slots.has_free() {
             full.tell(format_args!(
-                "all {max_connections} connections are taken: new clients wait for one to end"
+                "all {} connections are taken: new clients wait for one to end",
+                slots.count
             ));
             slots.wait_for_free();
         }
@@ -104,8 +101,8 @@ fn accept_clients(
                 ConnectionAborted | ConnectionReset | Interrupted => {}
                 // Another process that shares the socket has changed its mode.
                 WouldBlock if listener.set_nonblocking(false).is_ok() => {}
-                // The socket does not listen.
-                InvalidInput => return error,
+                // The socket does not listen, or is of a kind that can't.
+                InvalidInput | Unsupported => return error,
                 _ => {
                     no_client.tell(format_args!("can't accept, new clients wait: {error}"));
                     thread::sleep(PAUSE);
@@ -116,7 +113,7 @@ fn accept_clients(
 }
 
 /// Gives each connection its thread. When the system refuses one, waits until it allows it.
-fn start_threads(receiver: Receiver<Accepted>, site: Site, errors: &Log) {
+fn start_threads(receiver: Receiver<Accepted>, site: Site, slots: &Slots, errors: &Log) {
     let site = Arc::new(site);
     let mut no_thread = Trouble::new(errors);
     for accepted in receiver {
@@ -129,9 +126,11 @@ fn start_threads(receiver: Receiver<Accepted>, site: Site, errors: &Log) {
             thread.spawn(move || serve_connection(&accepted, &site))
         };
         while let Err(error) = start() {
+            slots.set_threads_refused(true);
             no_thread.tell(format_args!("can't start a thread, clients wait: {error}"));
             thread::sleep(PAUSE);
         }
+        slots.set_threads_refused(false);
     }
 }
 
@@ -147,24 +146,5 @@ fn serve_connection(accepted: &Accepted, site: &Site) {
     // An error means that the client has gone already.
     if let Ok(mut client) = Client::new(&accepted.socket, accepted.address, site.limits) {
         connection::serve(&mut client, site, &accepted.slot);
-    }
-}
-
-/// Trouble of one kind, which is told when it begins and not each time it comes back.
-struct Trouble<'a> {
-    errors: &'a Log,
-    last: Option<Instant>,
-}
-
-impl<'a> Trouble<'a> {
-    fn new(errors: &'a Log) -> Self {
-        Trouble { errors, last: None }
-    }
-
-    fn tell(&mut self, line: fmt::Arguments<'_>) {
-        if self.last.is_none_or(|last| last.elapsed() > SAME_TROUBLE) {
-            self.errors.line(line);
-        }
-        self.last = Some(Instant::now());
     }
 }

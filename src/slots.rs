@@ -7,11 +7,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 #[derive(Debug)]
 pub struct Slots {
     /// How many there are.
-    count: usize,
+    pub count: usize,
     free: Mutex<usize>,
     one_is_free: Condvar,
-    /// What [`Slot::is_scarce`] says. Each request asks, so it does not wait for the mutex.
-    scarce: AtomicBool,
+    /// Whether at most a tenth is free. Each request asks, so it does not wait for the mutex.
+    few_free: AtomicBool,
+    threads_refused: AtomicBool,
 }
 
 /// A slot that is taken. Dropping it frees it, however the connection's thread ends.
@@ -25,7 +26,8 @@ impl Slots {
             count,
             free: Mutex::new(count),
             one_is_free: Condvar::new(),
-            scarce: AtomicBool::new(false),
+            few_free: AtomicBool::new(false),
+            threads_refused: AtomicBool::new(false),
         })
     }
 
@@ -46,10 +48,15 @@ impl Slots {
         Slot(Arc::clone(self))
     }
 
+    /// Makes slots scarce while the system refuses threads.
+    pub fn set_threads_refused(&self, refused: bool) {
+        self.threads_refused.store(refused, Relaxed);
+    }
+
     fn change(&self, change: impl FnOnce(usize) -> usize) {
         let mut free = self.lock();
         *free = change(*free);
-        self.scarce.store(*free < self.count / 10, Relaxed);
+        self.few_free.store(*free * 10 <= self.count, Relaxed);
         self.one_is_free.notify_one();
     }
 
@@ -59,9 +66,9 @@ impl Slots {
 }
 
 impl Slot {
-    /// Whether fewer than a tenth of all slots are free. With fewer than ten slots they never are.
+    /// Whether at most a tenth of all slots is free, or threads run out before slots do.
     pub fn is_scarce(&self) -> bool {
-        self.0.scarce.load(Relaxed)
+        self.0.few_free.load(Relaxed) || self.0.threads_refused.load(Relaxed)
     }
 }
 

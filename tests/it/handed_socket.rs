@@ -3,7 +3,7 @@
 use crate::support::{Folder, RawClient, Server, bare_sse, page_is_served, start_program};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
 
@@ -64,6 +64,20 @@ fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_li
         assert_eq!(line, expected);
         assert_eq!(output.stdout, b"");
     }
+}
+
+#[test]
+fn a_socket_that_can_never_accept_ends_the_program_with_1_and_a_line() {
+    let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let output = on_input(&["-q"]).stdin(input(datagrams)).output();
+    let output = output.expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    let begin = "bare-sse: can't listen on standard input: ";
+    assert!(
+        line.starts_with(begin) && line.lines().count() == 1,
+        "{line}"
+    );
 }
 
 /// A unit of the README, by its path.

@@ -1,13 +1,19 @@
 //! What one client can do, and what it must not do to another.
 
-use crate::support::in_process::{InProcess, SHORT_LIMITS, site};
-use crate::support::{Folder, PATIENCE, RawClient, Server, bare_sse, page_is_served};
+use crate::support::in_process::{InProcess, SHORT_LIMITS, log_of_texts, site};
+use crate::support::{
+    Folder, PATIENCE, RawClient, Server, bare_sse, lines_of, naps_until, page_is_served, wait_until,
+};
+use bare_sse::client::Client;
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::log::Log;
 use bare_sse::page::Page;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::fs::{self, Permissions};
+use std::io::{BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -154,7 +160,7 @@ fn limits_hold_behind_any_number_of_pipelined_requests() {
 #[test]
 fn a_client_that_goes_on_sending_after_408_is_not_reset_at_once() {
     let mut site = site(Counter::default());
-    site.limits.linger = PATIENCE;
+    site.limits.linger = PATIENCE * 10;
     let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send(b"GET / HT");
@@ -241,11 +247,11 @@ fn a_head_that_begins_within_the_idle_limit_may_end_after_it() {
     assert_eq!(client.read_response(false).status(), 200);
 }
 
-/// A hundred connections that hold all slots, and open again whenever they are closed. They send
-/// these bytes now and then.
-fn hold_all_slots(server: &InProcess, bytes: &'static [u8]) -> Arc<AtomicBool> {
+/// So many connections, which hold all slots or threads, and open again whenever they are closed.
+/// They send these bytes now and then.
+fn hold_all(address: SocketAddr, count: usize, bytes: &'static [u8]) -> Arc<AtomicBool> {
     let is_over = Arc::new(AtomicBool::new(false));
-    let (stop, address) = (Arc::clone(&is_over), server.address);
+    let stop = Arc::clone(&is_over);
     let connect = move || {
         let mut socket = TcpStream::connect(address).expect("the server listens");
         let _ = socket.write_all(bytes);
@@ -253,7 +259,7 @@ fn hold_all_slots(server: &InProcess, bytes: &'static [u8]) -> Arc<AtomicBool> {
         (socket, Instant::now())
     };
     thread::spawn(move || {
-        let mut sockets: Vec<_> = (0..100).map(|_| connect()).collect();
+        let mut sockets: Vec<_> = (0..count).map(|_| connect()).collect();
         while !stop.load(Relaxed) {
             for connection in &mut sockets {
                 let (socket, sent) = connection;
@@ -276,40 +282,97 @@ fn hold_all_slots(server: &InProcess, bytes: &'static [u8]) -> Arc<AtomicBool> {
 
 #[test]
 fn visitors_are_served_while_others_hold_all_slots() {
-    let are_served = |bytes| {
+    let are_served = |slots, bytes| {
         let mut site = site(Counter::default());
         site.limits.head = Duration::from_secs(2);
-        let server = InProcess::start(site, 100);
-        let is_over = hold_all_slots(&server, bytes);
+        let server = InProcess::start(site, slots);
+        let is_over = hold_all(server.address, slots, bytes);
         thread::sleep(2 * SHORT_LIMITS.idle);
         (0..20).for_each(|_| page_is_served(server.address));
         is_over.store(true, Relaxed);
     };
+    let head = b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n";
     thread::scope(|scope| {
-        for bytes in [&b""[..], b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n", b"GET"] {
-            scope.spawn(move || are_served(bytes));
+        for (slots, bytes) in [
+            (100, &b""[..]),
+            (100, b"GET"),
+            (100, head),
+            (9, head),
+            (1, head),
+        ] {
+            scope.spawn(move || are_served(slots, bytes));
         }
     });
 }
 
 #[test]
-fn when_few_slots_are_free_responses_close_their_connections() {
-    let mut site = site(Counter::default());
-    (site.limits.head, site.limits.idle) = (PATIENCE, PATIENCE);
-    let server = InProcess::start(site, 10);
-    let ask = |client: &mut RawClient| {
+#[ignore = "needs root, setpriv and prlimit"]
+fn visitors_are_served_while_others_hold_all_threads_that_the_system_allows() {
+    // Root may start any number of threads, and another user can't reach the binary everywhere.
+    let folder = Folder::create();
+    fs::set_permissions(&folder.0, Permissions::from_mode(0o755)).expect("our folder");
+    let program = folder.join("bare-sse");
+    fs::copy(env!("CARGO_BIN_EXE_bare-sse"), &program).expect("a copy");
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=61234", "--clear-groups", "prlimit", "--nproc=40"])
+        .arg(program)
+        .arg("--quiet")
+        .stderr(Stdio::piped());
+    let mut server = Server::from_command(&mut command);
+    let errors = lines_of(BufReader::new(
+        server.process.stderr.take().expect("a pipe"),
+    ));
+    let is_over = hold_all(server.address, 60, b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n");
+    let line = errors.recv_timeout(PATIENCE).expect("it is said");
+    let expected = "can't start a thread, clients wait: ";
+    assert!(line.starts_with(expected), "{line}");
+    (0..20).for_each(|_| page_is_served(server.address));
+    is_over.store(true, Relaxed);
+    // A refusal may pass: nothing is lowered for good.
+    wait_until("connections persist again", || {
+        let mut client = server.connect();
         client.send_get("/", "");
-        client
-            .read_response(false)
-            .field("Connection")
-            .map(String::from)
-    };
-    let mut first = server.connect();
-    assert_eq!(ask(&mut first).as_deref(), Some("keep-alive"));
-    let _others: Vec<_> = (0..8).map(|_| server.connect()).collect();
-    let mut last = server.connect();
-    assert_eq!(ask(&mut last).as_deref(), Some("close"));
-    assert_eq!(last.read_to_end(), b"");
+        client.read_response(false).field("Connection") == Some("keep-alive")
+    });
+}
+
+#[test]
+fn when_at_most_a_tenth_of_the_slots_is_free_responses_close_their_connections() {
+    for (slots, persistent) in [(1, 0), (2, 1), (9, 8), (10, 8), (20, 17)] {
+        for path in ["/", "/events"] {
+            let mut site = site(Counter::default());
+            (site.limits.head, site.limits.idle) = (PATIENCE, PATIENCE);
+            let server = InProcess::start(site, slots);
+            let ask = |path: &str| {
+                let mut client = server.connect();
+                client.send_get(path, "");
+                let head = client.read_until("\r\n\r\n");
+                (client, head.contains("\r\nConnection: keep-alive\r\n"))
+            };
+            let others: Vec<_> = (0..persistent).map(|_| ask("/")).collect();
+            assert!(
+                others.iter().all(|(_, persists)| *persists),
+                "{slots} slots"
+            );
+            let (_client, persists) = ask(path);
+            assert!(!persists, "{path} with {persistent} of {slots} slots taken");
+        }
+    }
+}
+
+#[test]
+fn when_slots_are_scarce_a_head_has_a_tenth_of_its_time() {
+    let mut site = site(Counter::default());
+    site.limits.head = Duration::from_secs(5);
+    let server = InProcess::start(site, 1);
+    let mut client = server.connect();
+    let begin = Instant::now();
+    client.send(b"GET");
+    let naps = naps_until(|| client.has_more());
+    assert_eq!(client.read_response(false).status(), 408);
+    assert!(begin.elapsed() >= Duration::from_millis(500));
+    assert!(naps < Duration::from_millis(2500), "{naps:?}");
 }
 
 #[test]
@@ -346,18 +409,89 @@ fn empty_lines_do_not_keep_an_idle_connection() {
 }
 
 #[test]
-fn a_stream_whose_client_stops_reading_ends_and_no_other_is_disturbed() {
+fn a_stream_whose_client_stops_reading_ends_in_its_time_and_no_other_is_disturbed() {
+    let limit = Duration::from_millis(1500);
+    let (log, texts) = log_of_texts();
     let mut site = counting(Duration::ZERO);
-    site.limits.write = Duration::from_millis(1500);
+    site.limits.write = limit;
+    site.log = log;
     let server = InProcess::start(site, 2);
     let mut stuck = server.connect();
+    let address = stuck.socket.local_addr().expect("an address");
     stuck.send_get("/events", "");
     stuck.read_until("retry: 10000\n\n");
     // Nobody reads it from here on. The two streams take all the room there is, so that a third
     // client is served only when the server has given up the one that is stuck.
+    let begin = Instant::now();
     let other = WatchedStream::start(server.address);
+    let left = format!("{address} left after");
+    let naps = naps_until(|| texts.try_iter().any(|text| text.contains(&left)));
+    assert!(begin.elapsed() >= limit);
+    assert!(naps < 5 * limit, "{naps:?}");
     page_is_served(server.address);
     other.missed_nothing();
+}
+
+#[test]
+fn a_client_that_leaves_a_silent_stream_is_noticed_at_the_next_comment() {
+    let (log, texts) = log_of_texts();
+    let mut site = site(Counter {
+        interval: PATIENCE * 10,
+        keep_alive: Duration::from_millis(50),
+        ..Counter::default()
+    });
+    site.log = log;
+    let server = InProcess::start(site, 10);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    client.read_until(": keep-alive\n");
+    drop(client);
+    wait_until("it has left", || {
+        texts
+            .try_iter()
+            .any(|text| text.contains("left after 0 events"))
+    });
+}
+
+#[test]
+fn a_client_that_goes_on_sending_when_its_stream_ends_sees_the_end_and_no_reset() {
+    let counter = Counter {
+        interval: Duration::from_millis(500),
+        count: Some(1),
+        ..Counter::default()
+    };
+    let server = InProcess::start(site(counter), 10);
+    let mut client = server.connect();
+    client.send_get("/events", "Content-Length: 100000\r\n");
+    client.send(&[b'x'; 1000]);
+    assert!(client.read_to_end().ends_with(b"\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn a_line_end_that_comes_while_a_long_page_is_sent_costs_nothing_of_it() {
+    const SIZE: usize = 3_000_000;
+    let folder = Folder::with_page(&vec![b'x'; SIZE]);
+    let mut site = site(Counter::default());
+    site.page = Page::from_directory(&folder.0).expect("the page");
+    site.limits.write = PATIENCE;
+    site.limits.linger = PATIENCE;
+    let server = InProcess::start(site, 10);
+    let mut client = server.connect();
+    client.send_get("/", "Connection: close\r\n");
+    client.read_until("\r\n\r\n");
+    client.send(b"\r\n");
+    assert_eq!(client.read_to_end().len(), SIZE);
+}
+
+#[test]
+fn what_the_server_writes_is_sent_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let _client = RawClient::connect(address);
+    let (socket, address) = listener.accept().expect("a client");
+    Client::new(&socket, address, SHORT_LIMITS).expect("its options");
+    // Otherwise an event could wait until the client's system has acknowledged the one before.
+    assert!(socket.nodelay().expect("an option"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod event_stream;
 mod fuzz;
 mod handed_socket;
 mod hostile;
+mod log;
 mod nginx;
 mod process;
 mod readme;

@@ -40,8 +40,7 @@ impl InProcess {
     pub fn start(site: Site, max_connections: usize) -> InProcess {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (sender, errors) = channel();
-        let log = Log::to(Texts(sender)).expect("a thread");
+        let (log, errors) = log_of_texts();
         thread::spawn(move || server::serve(&listener, site, max_connections, &log));
         InProcess { address, errors }
     }
@@ -54,6 +53,13 @@ impl InProcess {
     pub fn error(&self) -> String {
         self.errors.recv_timeout(PATIENCE).expect("trouble is told")
     }
+}
+
+/// A log, and the texts that are written to it: a line, or several that waited together.
+pub fn log_of_texts() -> (Log, Receiver<String>) {
+    let (sender, texts) = channel();
+    let log = Log::to(Texts(sender), Log::none());
+    (log.expect("a thread"), texts)
 }
 
 /// A writer that hands over each text that is written to it.

@@ -277,6 +277,14 @@ impl RawClient {
         }
     }
 
+    /// Whether more has come that was not read: bytes or the end.
+    pub fn has_more(&self) -> bool {
+        self.socket.set_nonblocking(true).expect("an option");
+        let more = self.socket.peek(&mut [0]);
+        self.socket.set_nonblocking(false).expect("an option");
+        more.is_ok()
+    }
+
     /// Reads what comes next. `None` is the end of the connection, or its loss.
     pub fn try_read(&mut self) -> Option<Vec<u8>> {
         let mut bytes = [0; 4096];
@@ -340,6 +348,19 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     fields
         .find(|(n, _)| n.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
+}
+
+/// Waits until something is so, and returns how long that took on a clock of the test's own: it counts
+/// naps, so it stands still while the machine does.
+pub fn naps_until(mut is_so: impl FnMut() -> bool) -> Duration {
+    const NAP: Duration = Duration::from_millis(10);
+    let mut time = Duration::ZERO;
+    while !is_so() {
+        assert!(time < PATIENCE, "it never came to be so");
+        thread::sleep(NAP);
+        time += NAP;
+    }
+    time
 }
 
 /// Waits until something is so.
