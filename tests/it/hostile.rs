@@ -67,6 +67,40 @@ fn the_limits_are_those_that_the_readme_promises() {
 }
 
 #[test]
+#[ignore = "takes 30 s"]
+fn the_program_keeps_these_limits() {
+    let server = Server::start(&["--interval", "0s"]);
+    let address = server.address;
+    let begin = Instant::now();
+    // The upper bound of each is our patience.
+    let at_least = |seconds| assert!(begin.elapsed() >= Duration::from_secs(seconds));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(RawClient::connect(address).read_to_end(), b"");
+            at_least(10);
+        });
+        scope.spawn(|| {
+            let mut client = RawClient::connect(address);
+            client.send(b"GET / HT");
+            assert_eq!(client.read_response(false).status(), 408);
+            at_least(10);
+        });
+        scope.spawn(|| {
+            let mut client = RawClient::connect(address);
+            client.send_get("/", "");
+            client.read_response(false);
+            assert_eq!(client.read_to_end(), b"");
+            at_least(30);
+        });
+        // It does not read.
+        let mut client = server.connect();
+        client.send_get("/events", "");
+        server.wait_for_log("left after ");
+        at_least(10);
+    });
+}
+
+#[test]
 fn a_head_that_dribbles_in_is_cut_off_at_its_limit_with_408() {
     let server = InProcess::start(counting(Duration::from_millis(10)), 10);
     let other = WatchedStream::start(server.address);

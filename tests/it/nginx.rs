@@ -2,11 +2,12 @@
 //! servers, seen through curl.
 
 use crate::support::event_stream_reader::{Dispatched, Reader};
-use crate::support::{Folder, PATIENCE, Server, run_program, start_program, wait_until};
+use crate::support::{
+    Folder, PATIENCE, Server, readme_blocks, run_program, start_program, wait_until,
+};
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -160,7 +161,9 @@ fn configuration(
     backends: &[Server; 2],
 ) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
-    let mut block = block_of_readme();
+    let Ok([mut block]) = <[String; 1]>::try_from(readme_blocks("nginx")) else {
+        panic!("the README must have one block that is fenced as nginx");
+    };
     for (from, to) in [
         (
             "server 10.0.0.1:3000 ",
@@ -190,17 +193,6 @@ fn configuration(
         block = block.replace(from, &to);
     }
     block
-}
-
-/// The one block of the README that is fenced as nginx.
-fn block_of_readme() -> String {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(readme).expect("the README");
-    let mut blocks = readme.split("\n```nginx\n").skip(1);
-    let block = blocks.next().expect("a block fenced as nginx");
-    assert!(blocks.next().is_none(), "two blocks are fenced as nginx");
-    let (block, _) = block.split_once("\n```\n").expect("the end of the block");
-    format!("{block}\n")
 }
 
 /// Where nginx puts what is too large for its buffers.
