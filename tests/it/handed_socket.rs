@@ -1,11 +1,13 @@
 //! A listening socket that the server gets as its standard input, from this test or from systemd.
 
-use crate::support::{Folder, RawClient, Server, bare_sse, page_is_served, start_program};
+use crate::support::{
+    Folder, RawClient, Server, bare_sse, page_is_served, run_to_end, start_program,
+};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 /// The binary with standard input as its socket, and these options.
 fn on_input(options: &[&str]) -> Command {
@@ -46,8 +48,6 @@ fn a_client_that_came_before_the_server_is_served() {
 
 #[test]
 fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_line() {
-    let run =
-        |stdin: Stdio| -> Output { on_input(&["-q"]).stdin(stdin).output().expect("it runs") };
     let (_listener, address) = socket();
     let connected = TcpStream::connect(address).expect("a connection");
     let (pair, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
@@ -57,7 +57,7 @@ fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_li
         input(connected),
         input(pair),
     ] {
-        let output = run(stdin);
+        let output = run_to_end(on_input(&["-q"]).stdin(stdin).stdout(Stdio::piped()));
         assert_eq!(output.status.code(), Some(1));
         let line = String::from_utf8_lossy(&output.stderr).into_owned();
         let expected = "bare-sse: can't listen on standard input: it is no listening TCP socket\n";
@@ -69,8 +69,7 @@ fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_li
 #[test]
 fn a_socket_that_can_never_accept_ends_the_program_with_1_and_a_line() {
     let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let output = on_input(&["-q"]).stdin(input(datagrams)).output();
-    let output = output.expect("it ends");
+    let output = run_to_end(on_input(&["-q"]).stdin(input(datagrams)));
     assert_eq!(output.status.code(), Some(1));
     let line = String::from_utf8_lossy(&output.stderr).into_owned();
     let begin = "bare-sse: can't listen on standard input: ";

@@ -497,7 +497,7 @@ fn a_client_that_goes_on_sending_when_its_stream_ends_sees_the_end_and_no_reset(
     let server = InProcess::start(site(counter), 10);
     let mut client = server.connect();
     client.send_get("/events", "Content-Length: 100000\r\n");
-    client.send(&[b'x'; 1000]);
+    client.send(&[b'x'; 100_000]);
     assert!(client.read_to_end().ends_with(b"\r\n0\r\n\r\n"));
 }
 

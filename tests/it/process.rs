@@ -1,6 +1,6 @@
 //! The program as its user starts it: flags, messages, exit codes, standard output.
 
-use crate::support::{Folder, Server, bare_sse, page_is_served};
+use crate::support::{Folder, Server, bare_sse, page_is_served, run_to_end};
 use bare_sse::options::{Command as Line, HELP, Options};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,11 +9,11 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 fn run(words: &[&str]) -> Output {
-    bare_sse(words).output().expect("it runs")
+    run_to_end(bare_sse(words).stdout(Stdio::piped()))
 }
 
 fn options(words: &[&str]) -> Options {
@@ -181,17 +181,14 @@ fn a_wrong_option_ends_the_program_with_2_and_one_line() {
 #[test]
 fn help_that_cannot_be_written_ends_the_program_with_1_unless_its_reader_has_gone() {
     let full = File::options().write(true).open("/dev/full");
-    let full = bare_sse(&["--help"])
-        .stdout(full.expect("a device"))
-        .output();
-    let full = full.expect("it runs");
+    let full = run_to_end(bare_sse(&["--help"]).stdout(full.expect("a device")));
     assert_eq!(full.status.code(), Some(1));
     let line = "bare-sse: can't write to standard output: No space left on device (os error 28)\n";
     assert_eq!(String::from_utf8_lossy(&full.stderr), line);
     let (reader, writer) = io::pipe().expect("a pipe");
     drop(reader);
-    let gone = bare_sse(&["--help"]).stdout(writer).output();
-    assert_eq!(gone.expect("it runs").status.code(), Some(0));
+    let gone = run_to_end(bare_sse(&["--help"]).stdout(writer));
+    assert_eq!(gone.status.code(), Some(0));
 }
 
 #[test]
@@ -289,8 +286,7 @@ fn page_is_refused(target: &Path, reason: &str) {
     symlink(target, &page).expect("a link");
     let (reader, _writer) = io::pipe().expect("a pipe");
     let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--www"]);
-    let output = command.arg(&folder.0).stdin(reader).output();
-    let output = output.expect("it runs");
+    let output = run_to_end(command.arg(&folder.0).stdin(reader));
     assert_eq!(output.status.code(), Some(1));
     let line = format!("bare-sse: can't read {}: {reason}\n", page.display());
     assert_eq!(String::from_utf8_lossy(&output.stderr), line);

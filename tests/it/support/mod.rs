@@ -9,7 +9,7 @@ pub mod webdriver;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{self, Child, ChildStdout, Command, Stdio};
+use std::process::{self, Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -397,6 +397,20 @@ impl Random {
 pub fn start_program(command: &mut Command) -> Child {
     let child = command.spawn();
     child.unwrap_or_else(|error| panic!("this test needs {:?}: {error}", command.get_program()))
+}
+
+/// Runs the binary, which must end by itself. What it prints fits into a pipe.
+pub fn run_to_end(command: &mut Command) -> Output {
+    let mut process = start_program(command.stderr(Stdio::piped()));
+    let deadline = Instant::now() + PATIENCE;
+    while process.try_wait().expect("a state").is_none() {
+        if Instant::now() > deadline {
+            process.kill().expect("it is killed");
+            panic!("{command:?} did not end");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    process.wait_with_output().expect("its output")
 }
 
 /// Runs a program that is not part of this project, and gives what it printed.
