@@ -69,7 +69,8 @@ fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_li
 #[test]
 fn a_socket_that_can_never_accept_ends_the_program_with_1_and_a_line() {
     let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let output = run_to_end(on_input(&["-q"]).stdin(input(datagrams)));
+    let mut command = on_input(&["-q"]);
+    let output = run_to_end(command.stdin(input(datagrams)).stdout(Stdio::piped()));
     assert_eq!(output.status.code(), Some(1));
     let line = String::from_utf8_lossy(&output.stderr).into_owned();
     let begin = "bare-sse: can't listen on standard input: ";
