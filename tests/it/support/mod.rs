@@ -15,8 +15,15 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-/// How long a test waits for what must come. Only a test that fails waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for what must come. Only a test that fails waits so long: who looks for tests
+/// that fail sets it to fewer seconds, with `PATIENCE=5 cargo test`.
+pub const PATIENCE: Duration = Duration::from_secs(match option_env!("PATIENCE") {
+    None => 60,
+    Some(seconds) => match u64::from_str_radix(seconds, 10) {
+        Ok(seconds) => seconds,
+        Err(_) => panic!("PATIENCE is a number of seconds"),
+    },
+});
 
 /// The binary with these options.
 pub fn bare_sse(options: &[&str]) -> Command {
