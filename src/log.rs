@@ -1,7 +1,7 @@
-//! The log: lines from many threads to one reader, who may be slow, stuck or gone.
+//! The log: lines from many threads to one output, which may be slow, stuck, full or gone.
 //!
 //! A thread that writes to a pipe waits when nobody reads the pipe. So connections do not write
-//! lines: they hand them over a bounded channel to one thread that does. A line that finds the
+//! lines: they send them over a bounded channel to one thread that does. A line that finds the
 //! channel full is dropped and counted. `bare-sse | less` stalls no stream.
 
 use std::fmt;

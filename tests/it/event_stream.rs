@@ -130,6 +130,19 @@ fn nul_is_an_error_in_id_alone() {
 }
 
 #[test]
+fn an_error_says_which_field_no_line_can_hold() {
+    let event = Event {
+        id: Some("a\nb"),
+        ..Event::default()
+    };
+    let error = event.encode().expect_err("an LF in an id");
+    assert_eq!(
+        error.to_string(),
+        "no line can hold this value of the field id"
+    );
+}
+
+#[test]
 fn a_comment_is_lines_that_begin_with_a_colon() {
     assert_eq!(comment("keep-alive"), b": keep-alive\n");
     let bytes = comment("a\r\ndata: b");

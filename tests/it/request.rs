@@ -62,3 +62,10 @@ fn a_byte_that_cannot_stand_where_it_stands_is_refused_as_soon_as_it_comes() {
         assert!(request::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
     }
 }
+
+#[test]
+fn an_error_says_its_status_and_what_would_have_been_right() {
+    let error = request::parse(b"GET / HTTP/2.0\r").expect_err("another version");
+    let text = "505 HTTP Version Not Supported: this server speaks HTTP/1.1 and HTTP/1.0";
+    assert_eq!(error.to_string(), text);
+}
