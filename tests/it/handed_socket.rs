@@ -80,23 +80,26 @@ fn a_socket_that_can_never_accept_ends_the_program_with_1_and_a_line() {
     );
 }
 
-/// A unit of the README, by its path.
-fn unit(name: &str) -> String {
-    let readme = include_str!("../../README.md");
-    let begin = format!("```ini\n# /etc/systemd/system/{name}\n");
-    let unit = readme
-        .split_once(&begin)
-        .unwrap_or_else(|| panic!("no {name} in the README"));
-    unit.1.split_once("```").expect("its end").0.to_string()
+/// The units that a user installs, with another path of the program.
+fn units() -> [(&'static str, String); 2] {
+    let path = |unit: &str| unit.replace("/usr/local/bin/bare-sse", env!("CARGO_BIN_EXE_bare-sse"));
+    [
+        (
+            "bare-sse.socket",
+            path(include_str!("../configurations/bare-sse.socket")),
+        ),
+        (
+            "bare-sse.service",
+            path(include_str!("../configurations/bare-sse.service")),
+        ),
+    ]
 }
 
 #[test]
 #[ignore = "needs systemd"]
-fn systemd_finds_no_fault_in_the_units_of_the_readme() {
+fn systemd_finds_no_fault_in_the_units() {
     let folder = Folder::create();
-    let server = env!("CARGO_BIN_EXE_bare-sse");
-    let units = ["bare-sse.socket", "bare-sse.service"].map(|name| {
-        let text = unit(name).replace("/usr/local/bin/bare-sse", server);
+    let units = units().map(|(name, text)| {
         std::fs::write(folder.join(name), text).expect("it is written");
         folder.join(name)
     });
@@ -116,16 +119,14 @@ fn systemd_finds_no_fault_in_the_units_of_the_readme() {
 
 #[test]
 #[ignore = "needs systemd"]
-fn the_service_of_the_readme_is_started_by_the_first_client_of_its_socket() {
+fn the_service_is_started_by_the_first_client_of_its_socket() {
     let (listener, address) = socket();
     drop(listener);
-    let command = unit("bare-sse.service");
-    let command = command
+    let [_, (_, service)] = units();
+    let command = service
         .lines()
         .find_map(|line| line.strip_prefix("ExecStart="));
-    let command = command
-        .expect("a command")
-        .replace("/usr/local/bin/bare-sse", env!("CARGO_BIN_EXE_bare-sse"));
+    let command = command.expect("a command");
     let mut activate = Command::new("systemd-socket-activate");
     activate.arg(format!("--listen={address}"));
     activate

@@ -1,10 +1,7 @@
-//! The configuration in the README's section "Behind nginx", in a real nginx in front of two real
-//! servers, seen through curl.
+//! `tests/configurations/nginx.conf` in a real nginx in front of two real servers, seen through curl.
 
 use crate::support::event_stream_reader::{Dispatched, Reader};
-use crate::support::{
-    Folder, PATIENCE, Server, readme_blocks, run_program, start_program, wait_until,
-};
+use crate::support::{Folder, PATIENCE, Server, run_program, start_program, wait_until};
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -153,7 +150,7 @@ fn free_addresses() -> [SocketAddr; 2] {
     listeners.map(|listener| listener.local_addr().expect("its address"))
 }
 
-/// The block of the README with other addresses, ports and paths, and nothing else changed.
+/// The configuration with other addresses, ports and paths, and nothing else changed.
 fn configuration(
     folder: &Folder,
     http: SocketAddr,
@@ -161,9 +158,7 @@ fn configuration(
     backends: &[Server; 2],
 ) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
-    let Ok([mut block]) = <[String; 1]>::try_from(readme_blocks("nginx")) else {
-        panic!("the README must have one block that is fenced as nginx");
-    };
+    let mut text = include_str!("../configurations/nginx.conf").to_string();
     for (from, to) in [
         (
             "server 10.0.0.1:3000 ",
@@ -183,16 +178,16 @@ fn configuration(
             path("certificate.pem"),
         ),
         ("/etc/ssl/private/sse.example.com.key", path("key.pem")),
-        // Paths that the block leaves as nginx was built with them.
+        // Paths that the file leaves as nginx was built with them.
         (
             "\nhttp {\n",
             format!("\nhttp {{\n{}", temporary_paths(folder)),
         ),
     ] {
-        assert_eq!(block.matches(from).count(), 1, "{from:?} in the README");
-        block = block.replace(from, &to);
+        assert_eq!(text.matches(from).count(), 1, "{from:?}");
+        text = text.replace(from, &to);
     }
-    block
+    text
 }
 
 /// Where nginx puts what is too large for its buffers.
