@@ -13,4 +13,5 @@ mod request;
 mod response;
 mod streams;
 mod support;
+mod thirty_lines;
 mod wire;
