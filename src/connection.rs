@@ -4,7 +4,8 @@
 //! 9.3.2). Pipelined requests are usually answered in one write.
 //!
 //! What a connection holds in memory is bounded: less than 20 KiB of heads, and the heads of the
-//! responses to what one read brought. A stream keeps neither.
+//! responses to what one read brought. A stream holds nothing but what was read after its request,
+//! which is normally nothing.
 
 use crate::client::{Client, Limits};
 use crate::counter::{Counter, Stream, last_event};
@@ -19,9 +20,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many bytes are read at once. More than 1 KiB: the C library keeps smaller blocks for the thread
 /// that has freed them, so each stream would hold one as long as it lasts.
-const CHUNK: usize = 2048;
+const BUFFER: usize = 2048;
 
-/// How many bytes of responses a client's system takes at once, most likely.
+/// How many bytes of responses fit into the buffers of both systems, most likely.
 const SHORT: usize = 64 * 1024;
 
 /// What all connections answer from.
@@ -117,9 +118,9 @@ impl<'a> Connection<'a, '_> {
     }
 
     fn read_and_answer(&mut self, read: Vec<u8>, mut idle: Duration) -> io::Result<Ending> {
-        let mut chunk = vec![0; CHUNK];
+        let mut buffer = vec![0; BUFFER];
         // What was read, and how much of it is answered. The rest is the beginning of a head, if any.
-        let (mut bytes, mut used) = (Vec::with_capacity(CHUNK), 0);
+        let (mut bytes, mut used) = (Vec::with_capacity(BUFFER), 0);
         bytes.extend(read);
         // When that beginning came.
         let mut begin: Option<Instant> = None;
@@ -146,9 +147,9 @@ impl<'a> Connection<'a, '_> {
                 let begin = begin.get_or_insert_with(Instant::now);
                 head_time(self.client, self.slot).saturating_sub(begin.elapsed())
             };
-            match self.client.read(&mut chunk, timeout) {
+            match self.client.read(&mut buffer, timeout) {
                 Ok(0) => return Ok(self.refuse_partial_head(&bytes, CUT_OFF)),
-                Ok(count) => bytes.extend_from_slice(&chunk[..count]),
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::TimedOut => {
                     return Ok(self.refuse_partial_head(&bytes, TOO_LATE));
                 }
@@ -166,9 +167,8 @@ impl<'a> Connection<'a, '_> {
         let response = match (request.method, request.path) {
             (b"GET" | b"HEAD", b"/events") if counter.is_over(seen) => {
                 let client = self.client.address;
-                self.site
-                    .log
-                    .line(format_args!("{client} got 204, last event ID {seen}"));
+                let log = &self.site.log;
+                log.line(format_args!("{client} got 204, last event ID {seen}"));
                 counter.over()
             }
             (b"GET" | b"HEAD", b"/events") => {
@@ -213,8 +213,8 @@ impl<'a> Connection<'a, '_> {
 
     /// How the requests end with this one, if the connection does not persist.
     fn ending(&self, request: &Request<'_>, unread: &[u8], persists: bool) -> Option<Ending> {
-        // A client that wants the close itself seldom sends more, and what it sends does no harm when
-        // the responses are in its system's buffer. To linger for it too would cost a quarter of the
+        // A client that wants the close itself seldom sends more, and what it sends does no harm once
+        // the responses have reached its system. To linger for it too would cost a quarter of the
         // connections per second.
         let is_all_read = !request.persists && !request.has_content && unread.is_empty();
         let is_short = self.output.iter().map(|part| part.len()).sum::<usize>() <= SHORT;

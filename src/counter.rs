@@ -99,11 +99,10 @@ impl Counter {
     /// wants of every response, a `Date` (RFC 9110 6.6.1) and a way to find its end (RFC 9112 6.3).
     pub fn head(&self, stream: Stream, date: &str) -> String {
         let connection = connection(stream.persists);
-        let cors = self
-            .cors()
-            .into_iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"));
-        let cors = cors.collect::<String>();
+        let mut cors = String::new();
+        for (name, value) in self.cors() {
+            cors += &format!("{name}: {value}\r\n");
+        }
         let framing = if stream.chunked {
             "Transfer-Encoding: chunked\r\n"
         } else {
