@@ -93,7 +93,7 @@ fn the_page_shows_its_events_the_wire_and_its_code_without_a_click() {
                      LF | Fires message: data \"1\", lastEventId \"1\"\n\
                      id: 2LF | ";
         assert!(wire.contains(lines), "{wire}");
-        let events = "open | The response is an event stream.\n\
+        let events = "open | The event stream begins.\n\
                       message | \"1\" | \"1\"";
         wait_for_text(browser, EVENTS, events);
         assert_eq!(browser.text("state"), "OPEN");
@@ -550,7 +550,7 @@ fn fifty_events_a_second_are_drawn_a_few_times_a_second() {
         browser.wait_for(&format!("{NUMBER} > 0"));
         browser.value(
             "(window.draws = 0, window.begin = performance.now(), \
-             new MutationObserver(() => draws++).observe(document.querySelector('#lines tbody'), \
+             new MutationObserver(() => window.draws++).observe(document.querySelector('#lines tbody'), \
              { childList: true }))",
         );
         let last = browser.number(NUMBER);
@@ -726,7 +726,11 @@ fn the_wire_view_makes_of_a_stream_what_eventsource_does() {
         assert!(wire.contains(": a commentCR LF | A comment"), "{wire}");
         assert!(wire.contains("data: é€🦀LF |"), "{wire}");
         browser.click("break");
-        browser.wait_for(&format!("{BREAK}.startsWith('Reconnect now')"));
+        wait_for_text(
+            &browser,
+            WIRE,
+            "this event is cut off…You broke the connection.",
+        );
         browser.click("break");
         wait_until(
             "the wire asks again, after two EventSources and itself",
