@@ -51,10 +51,6 @@ pub fn serve(
     max_connections: usize,
     errors: &Log,
 ) -> io::Error {
-    // Who hands over a socket may have set it otherwise.
-    if let Err(error) = listener.set_nonblocking(false) {
-        return error;
-    }
     let slots = Slots::new(max_connections);
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
@@ -99,7 +95,7 @@ fn accept_clients(
             Err(error) => match error.kind() {
                 // The client has gone again, or a signal came.
                 ConnectionAborted | ConnectionReset | Interrupted => {}
-                // Another process that shares the socket has changed its mode.
+                // Whoever handed over the socket, or shares it, has set it so.
                 WouldBlock if listener.set_nonblocking(false).is_ok() => {}
                 // The socket does not listen, or is of a kind that can't.
                 InvalidInput | Unsupported => return error,
