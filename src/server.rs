@@ -81,6 +81,7 @@ fn accept_clients(
                 slots.count
             ));
             slots.wait_for_free();
+            full.has_lasted();
         }
         match listener.accept() {
             Ok((socket, address)) => {
@@ -113,7 +114,7 @@ fn start_threads(receiver: Receiver<Accepted>, site: Site, slots: &Slots, errors
     let site = Arc::new(site);
     let mut no_thread = Trouble::new(errors);
     for accepted in receiver {
-        // A thread that the system refuses drops its share.
+        // When the system refuses a thread, what was moved into it is dropped. So it gets a share.
         let accepted = Arc::new(accepted);
         let start = || {
             let (accepted, site) = (Arc::clone(&accepted), Arc::clone(&site));
