@@ -7,7 +7,8 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Time limits, one for each phase of a connection.
+/// Time limits, one for each phase of a connection, none of them zero. A stream has none, and neither has
+/// the wait for a slot or a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// From the first byte of a head to its last, and from the opening of the connection to the
@@ -19,7 +20,7 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a write may go without progress, when the client's and the system's buffers are full.
     pub write: Duration,
-    /// For the rest of a request that was answered before it was read to its end.
+    /// For what the client still sends after the last response.
     pub linger: Duration,
 }
 
@@ -59,6 +60,8 @@ impl<'a> Client<'a> {
     ///
     /// The system's; the connection is of no use then.
     pub fn new(socket: &'a TcpStream, address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        // Some systems give it the mode of the listening socket.
+        socket.set_nonblocking(false)?;
         // Each write is sent at once. Without this one that follows another could wait until the
         // client's system has acknowledged the first, which may take 40 ms.
         socket.set_nodelay(true)?;
@@ -120,7 +123,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// The closing after a response to a request that was not read to its end. To close such a
+    /// The closing after a response behind which the client may still be sending. To close such a
     /// socket outright would reset the connection, which can wipe out the response before the
     /// client has read it (RFC 9112 9.6). So this ends the sending half, then reads and discards,
     /// within bounds.

@@ -19,7 +19,13 @@
 //! data: 1
 //!
 //!
-//! 0                                      after the last event, if there is one: the last chunk
+//! 1a                                     after the last event, if there is one, in one write:
+//! event: end                             an event that says so,
+//! id: 1
+//! data: 1
+//!
+//!
+//! 0                                      and the last chunk, which has no bytes
 //!
 //! ```
 //!
@@ -34,19 +40,21 @@ use crate::client::Client;
 use crate::event_stream::{self, Event};
 use crate::log::Log;
 use crate::request::decimal;
-use crate::response::{LAST_CHUNK, Response, chunk, connection};
+use crate::response::{LAST_CHUNK, Response, chunk, connection_field};
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest silence before a comment. Proxies close connections that are silent for a minute or
-/// less (HTML 9.2.7 recommends 15 s), and a write is how a client that has gone is noticed.
+/// less (HTML 9.2.7 recommends 15 s). And only a write finds out that a client has closed its connection,
+/// usually the second one after that.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The resource: what all streams have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counter {
-    /// The time from one event to the next. Zero means as fast as the client reads.
+    /// The time from one event to the next, at most some centuries. Zero means as fast as the client
+    /// reads.
     pub interval: Duration,
     /// The reconnection time that clients are told.
     pub retry: Duration,
@@ -98,12 +106,11 @@ impl Counter {
     /// The head of a stream: what makes it an event stream, who may read it, and then what HTTP/1.1
     /// wants of every response, a `Date` (RFC 9110 6.6.1) and a way to find its end (RFC 9112 6.3).
     pub fn head(&self, stream: Stream, date: &str) -> String {
-        let connection = connection(stream.persists);
-        let cors = self
-            .cors()
-            .into_iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"));
-        let cors = cors.collect::<String>();
+        let connection = connection_field(stream.persists);
+        let mut cors = String::new();
+        for (name, value) in self.cors() {
+            cors += &format!("{name}: {value}\r\n");
+        }
         let framing = if stream.chunked {
             "Transfer-Encoding: chunked\r\n"
         } else {
@@ -196,25 +203,32 @@ impl Counter {
             seen => log.line(format_args!("{address} got /events, last event ID {seen}")),
         }
         let mut number = stream.seen;
-        let mut due = clock.elapsed();
-        let result = loop {
-            if self.is_over(number) {
-                break client.write(&[stream.end(number)]);
-            }
-            due = next_due(due, clock.elapsed(), self.interval);
-            let slept = self.sleep_until(due, clock, stream, client);
-            let next = stream.framed(numbered(None, number + 1));
-            if let Err(error) = slept.and_then(|()| client.write(&[next])) {
-                break Err(error);
-            }
-            number += 1;
-            log.line(format_args!("{address} emit {number}"));
-        };
+        let result = self.write_events(&mut number, stream, client, clock, log);
         let how = if result.is_ok() { "ended" } else { "left" };
         let count = number - stream.seen;
         let events = if count == 1 { "event" } else { "events" };
         log.line(format_args!("{address} {how} after {count} {events}"));
         result
+    }
+
+    /// Writes the events after `number`, which is then that of the last one written, and the end.
+    fn write_events(
+        &self,
+        number: &mut u64,
+        stream: Stream,
+        client: &mut Client<'_>,
+        clock: Instant,
+        log: &Log,
+    ) -> io::Result<()> {
+        let mut due = clock.elapsed();
+        while !self.is_over(*number) {
+            due = next_due(due, clock.elapsed(), self.interval);
+            self.sleep_until(due, clock, stream, client)?;
+            client.write(&[stream.framed(numbered(None, *number + 1))])?;
+            *number += 1;
+            log.line(format_args!("{} emit {number}", client.address));
+        }
+        client.write(&[stream.end(*number)])
     }
 
     /// Sleeps until `due` on the clock. A comment breaks a long silence.
@@ -269,8 +283,9 @@ fn encoded(event: &Event<'_>) -> Vec<u8> {
     event.encode().expect("it holds no CR, LF or NUL")
 }
 
-/// When the next event is due, at `now`, all on the clock that all streams share: one interval after
-/// `last`, when the last event was due or the stream began, but at a whole hundredth of the interval.
+/// When the next event is due: one interval after `last`, when the last event was due or the stream
+/// began, moved to the next whole hundredth of the interval. `now` matters only after a stall. All are
+/// times on the clock that all streams share.
 ///
 /// So the streams of one server fall into a hundred groups, and the threads of a group wake together,
 /// with one timer interrupt for all of them instead of one for each.
@@ -282,7 +297,7 @@ fn encoded(event: &Event<'_>) -> Vec<u8> {
 /// let (ms, second) = (Duration::from_millis, Duration::from_secs(1));
 /// assert_eq!(next_due(ms(4_321), ms(4_321), second), ms(5_330));
 /// assert_eq!(next_due(ms(5_330), ms(5_331), second), ms(6_330));
-/// // After a stall: what is past is skipped, and no burst is sent.
+/// // After a stall: times that are past are skipped, and no burst is sent.
 /// assert_eq!(next_due(ms(6_330), ms(9_500), second), ms(10_330));
 /// ```
 pub fn next_due(last: Duration, now: Duration, interval: Duration) -> Duration {

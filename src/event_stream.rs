@@ -56,13 +56,17 @@ impl Event<'_> {
     /// [HTML 9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
     pub fn encode(&self) -> Result<Vec<u8>, Unwritable> {
         let mut block = Vec::new();
-        let (of_event, of_id) = (&['\r', '\n'][..], &['\r', '\n', '\0'][..]);
-        for (field, value, forbidden) in [("event", self.event, of_event), ("id", self.id, of_id)] {
-            let Some(value) = value else { continue };
-            if value.contains(forbidden) {
-                return Err(Unwritable { field });
+        if let Some(value) = self.event {
+            if value.contains(['\r', '\n']) {
+                return Err(Unwritable { field: "event" });
             }
-            line(&mut block, field, value);
+            line(&mut block, "event", value);
+        }
+        if let Some(value) = self.id {
+            if value.contains(['\r', '\n', '\0']) {
+                return Err(Unwritable { field: "id" });
+            }
+            line(&mut block, "id", value);
         }
         if let Some(time) = self.retry {
             line(&mut block, "retry", &time.as_millis().to_string());
@@ -75,8 +79,8 @@ impl Event<'_> {
     }
 }
 
-/// The bytes of a comment of one or more lines ([HTML 9.2.5]). It needs no empty line: some readers
-/// make an event without data of one.
+/// The bytes of a comment of one or more lines ([HTML 9.2.5]). No empty line follows: some readers would
+/// dispatch an event without data there.
 ///
 /// Readers ignore it. It keeps proxies from closing a silent connection ([HTML 9.2.7]).
 ///

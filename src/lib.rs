@@ -12,8 +12,9 @@
 //! 4. **Stream.** On `/events` it hands the client over to [`counter`], which sleeps until the next
 //!    event is due, encodes it with [`event_stream`], writes it as a chunk, and sleeps again. After the
 //!    last chunk, if there is one, the thread reads on.
-//! 5. **End.** A read that brings nothing or a write that fails ends the connection. The thread
-//!    returns, which closes the socket and frees the slot.
+//! 5. **End.** A response that says so, a read that brings nothing or a write that fails ends the
+//!    connection. If the client may still be sending, the thread first reads and discards for a moment.
+//!    Then it returns, which closes the socket and frees the slot.
 //!
 //! ```text
 //! server                 connection                 counter
@@ -28,11 +29,11 @@
 //!
 //! # Reading order
 //!
-//! [`event_stream`], [`counter`], [`server`], [`slots`], [`connection`], [`client`], [`request`],
-//! `host`, [`response`], [`page`], [`log`], [`system`], [`options`], and `main`.
+//! [`event_stream`], [`response`], [`counter`], [`slots`], [`log`], [`server`], [`client`],
+//! [`connection`], [`request`], `host`, [`page`], [`system`], [`options`], and `main`.
 //!
-//! Only `main`, [`server`], [`slots`], [`system`], [`connection`], [`client`], [`counter`] and [`log`]
-//! know of sockets, threads, time or the system. The others turn bytes into values and values into
+//! Only `main`, [`counter`], [`slots`], [`log`], [`server`], [`client`], [`connection`] and [`system`]
+//! use sockets, threads, the clock or the system. The others turn bytes into values and values into
 //! bytes; [`page`] also reads its file.
 //!
 //! # Glossary
@@ -62,7 +63,7 @@
 //! | --- | --- |
 //! | all slots are taken | clients wait in the listen queue: [`slots`] |
 //! | accept fails | the server says so once, pauses, and tries again: [`server`] |
-//! | the system refuses a thread | the connection waits for one, and others close sooner: [`server`] |
+//! | the system refuses a thread | the connection waits for one, and others close after a response: [`server`] |
 //! | a read fails, or ends between two heads | the connection ends: [`connection`] |
 //! | a head is not valid, or cut off | the response says why, then the connection ends: [`request`] |
 //! | a head does not come in time | 408, or a close without a response: [`connection`] |

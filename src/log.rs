@@ -138,6 +138,11 @@ impl<'a> Trouble<'a> {
         if self.last.is_none_or(|last| last.elapsed() > SAME_TROUBLE) {
             self.errors.line(line);
         }
+        self.has_lasted();
+    }
+
+    /// It has lasted until now.
+    pub fn has_lasted(&mut self) {
         self.last = Some(Instant::now());
     }
 }

@@ -12,8 +12,8 @@
 //! [`parse`] has no state. It reads the bytes that have come so far from the first to the last, one
 //! small function for each element of the grammar, and starts over when more have come. So its
 //! result can't depend on how the bytes were cut, and [`HEAD_LIMIT`] bounds what starting over costs.
-//! It refuses a byte that no valid head can have at that place as soon as the byte comes. What the
-//! fields mean is looked at when all of them have come.
+//! It refuses a byte that its element can't have as soon as the byte comes, and an element of a wrong
+//! form when it has ended. What the fields mean is looked at when all of them have come.
 //!
 //! Where a standard leaves a choice, this parser is strict: what two programs could read in two ways
 //! is refused, not repaired.
@@ -46,7 +46,7 @@ pub struct Request<'a> {
     /// The method, which is case-sensitive (RFC 9110 9.1).
     pub method: &'a [u8],
     /// The path of the request target, without its query: `/events` for `/events?x=1` and for
-    /// `http://localhost/events`. For OPTIONS it may be `*`.
+    /// `http://localhost/events`. For OPTIONS it may be `*`, for `http://localhost` it is empty.
     pub path: &'a [u8],
     /// The version of HTTP.
     pub version: Version,
@@ -238,18 +238,16 @@ fn path<'a>(target: &'a [u8], method: &[u8]) -> Result<&'a [u8], Stop> {
 /// without a host must be refused (4.2.1), and so must an `https` URI on a connection without TLS
 /// (7.4).
 fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
-    let Some((scheme, rest)) = uri.split_at_checked("http://".len()) else {
-        return bad_request(OTHER_TARGET);
+    let parts = uri.split_at_checked("http://".len());
+    let Some((_, rest)) = parts.filter(|(scheme, _)| is_word(scheme, "http://")) else {
+        return bad_request("a request target begins with / or with http://");
     };
     let end = rest.iter().position(|&byte| byte == b'/');
     let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
-    if !is_word(scheme, "http://") {
-        bad_request(OTHER_TARGET)
-    } else if !is_authority(authority) {
-        bad_request("an absolute request target names a host")
-    } else {
-        Ok(path)
+    if !is_authority(authority) {
+        return bad_request("an absolute request target names a host");
     }
+    Ok(path)
 }
 
 /// `HTTP-version CR LF`, with `HTTP-version = "HTTP/" DIGIT "." DIGIT`, case-sensitive (RFC 9112
@@ -275,6 +273,7 @@ fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
 
 /// `field-name ":"`, or the empty line, for which it returns `None` (RFC 9112 5).
 fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
+    // It has no limit but that of the head.
     match element(rest, is_token, HEAD_LIMIT, LARGE_HEAD)? {
         (b"", b'\r') => line_feed(rest).map(|()| None),
         (name @ [_, ..], b':') => Ok(Some(name)),
@@ -344,14 +343,14 @@ impl<'a> Fields<'a> {
         !says("close") && (version == Version::Http11 || says("keep-alive"))
     }
 
-    /// The value of the one Last-Event-ID field that is not empty (HTML 9.2.4), or without such a field
-    /// that of the first `lastEventId` in the query, in any case.
+    /// The value of the one Last-Event-ID field that is not empty (HTML 9.2.4). Of several, none counts.
+    /// Only without any, that of the first `lastEventId` in the query, in upper or lower case.
     fn last_event_id(&self, query: &'a [u8]) -> Option<&'a [u8]> {
         let mut values = self.values("last-event-id").filter(|id| !id.is_empty());
         match (values.next(), values.next()) {
             (None, _) => query.split(|&byte| byte == b'&').find_map(|part| {
-                let (name, id) = part.split_at_checked("lastEventId=".len())?;
-                is_word(name, "lastEventId=").then_some(id)
+                let (begin, id) = part.split_at_checked("lastEventId=".len())?;
+                is_word(begin, "lastEventId=").then_some(id)
             }),
             (id, None) => id,
             (_, Some(_)) => None,
@@ -424,8 +423,6 @@ fn is_value(byte: u8) -> bool {
 fn bad_request<T>(reason: &'static str) -> Result<T, Stop> {
     Err(Stop::Invalid(RequestError::bad_request(reason)))
 }
-
-const OTHER_TARGET: &str = "a request target begins with / or with http://";
 
 const MALFORMED_VERSION: RequestError =
     RequestError::bad_request("a request line ends in HTTP/1.1 CR LF");

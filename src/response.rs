@@ -108,7 +108,7 @@ impl<'a> Response<'a> {
         if let Some(content) = &self.content {
             head.extend(["Content-Length: ", &content.len().to_string(), "\r\n"]);
         }
-        head.extend(["Connection: ", connection(persists), "\r\n\r\n"]);
+        head.extend(["Connection: ", connection_field(persists), "\r\n\r\n"]);
         head
     }
 }
@@ -118,7 +118,7 @@ const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, OPTIONS");
 
 /// The value of `Connection`: whether the connection persists after the response. An HTTP/1.0 client
 /// must be told if it does, any client if it does not (RFC 9112 9.3 and 9.6).
-pub(crate) fn connection(persists: bool) -> &'static str {
+pub(crate) fn connection_field(persists: bool) -> &'static str {
     if persists { "keep-alive" } else { "close" }
 }
 

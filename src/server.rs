@@ -51,10 +51,6 @@ pub fn serve(
     max_connections: usize,
     errors: &Log,
 ) -> io::Error {
-    // Who hands over a socket may have set it otherwise.
-    if let Err(error) = listener.set_nonblocking(false) {
-        return error;
-    }
     let slots = Slots::new(max_connections);
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
@@ -85,6 +81,7 @@ fn accept_clients(
                 slots.count
             ));
             slots.wait_for_free();
+            full.has_lasted();
         }
         match listener.accept() {
             Ok((socket, address)) => {
@@ -99,7 +96,7 @@ fn accept_clients(
             Err(error) => match error.kind() {
                 // The client has gone again, or a signal came.
                 ConnectionAborted | ConnectionReset | Interrupted => {}
-                // Another process that shares the socket has changed its mode.
+                // Whoever handed over the socket, or shares it, has set it so.
                 WouldBlock if listener.set_nonblocking(false).is_ok() => {}
                 // The socket does not listen, or is of a kind that can't.
                 InvalidInput | Unsupported => return error,
@@ -117,7 +114,7 @@ fn start_threads(receiver: Receiver<Accepted>, site: Site, slots: &Slots, errors
     let site = Arc::new(site);
     let mut no_thread = Trouble::new(errors);
     for accepted in receiver {
-        // A thread that the system refuses drops its share.
+        // When the system refuses a thread, what was moved into it is dropped. So it gets a share.
         let accepted = Arc::new(accepted);
         let start = || {
             let (accepted, site) = (Arc::clone(&accepted), Arc::clone(&site));

@@ -20,7 +20,7 @@ pub struct Slots {
 pub struct Slot(Arc<Slots>);
 
 impl Slots {
-    /// This many free slots, at least one.
+    /// So many free slots. `count` is at least 1.
     pub fn new(count: usize) -> Arc<Slots> {
         Arc::new(Slots {
             count,
@@ -56,8 +56,7 @@ impl Slots {
     fn change(&self, change: impl FnOnce(usize) -> usize) {
         let mut free = self.lock();
         *free = change(*free);
-        self.few_free.store(*free * 10 <= self.count, Relaxed);
-        self.one_is_free.notify_one();
+        self.few_free.store(*free <= self.count / 10, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, usize> {
@@ -75,5 +74,6 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.change(|free| free + 1);
+        self.0.one_is_free.notify_one();
     }
 }

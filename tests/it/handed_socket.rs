@@ -1,13 +1,15 @@
 //! A listening socket that the server gets as its standard input, from this test or from systemd.
 
 use crate::support::{
-    Folder, RawClient, Server, bare_sse, page_is_served, run_to_end, start_program,
+    Folder, RawClient, Server, bare_sse, lines_of, page_is_served, run_to_end, start_program,
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 /// The binary with standard input as its socket, and these options.
 fn on_input(options: &[&str]) -> Command {
@@ -144,6 +146,22 @@ fn the_service_is_started_by_the_first_client_of_its_socket() {
 }
 
 #[test]
+fn another_process_that_changes_the_mode_of_the_socket_disturbs_nothing() {
+    let (listener, address) = socket();
+    let stdin = input(listener.try_clone().expect("its other name"));
+    let mut command = on_input(&["-q"]);
+    let mut server = Server::listening(command.stdin(stdin).stderr(Stdio::piped()));
+    let errors = lines_of(BufReader::new(
+        server.process.stderr.take().expect("a pipe"),
+    ));
+    for _ in 0..10 {
+        listener.set_nonblocking(true).expect("an option");
+        page_is_served(address);
+    }
+    assert_eq!(errors.try_recv().ok(), None, "nothing is wrong");
+}
+
+#[test]
 fn two_servers_that_share_a_socket_answer_every_client() {
     let (listener, address) = socket();
     let start = || {
@@ -163,6 +181,6 @@ fn two_servers_that_share_a_socket_answer_every_client() {
         for mut client in clients {
             assert_eq!(client.read_response(false).status(), 200);
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
 }

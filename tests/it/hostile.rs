@@ -151,12 +151,18 @@ fn every_head_has_the_limit_for_itself() {
 
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    let address = InProcess::start(site(Counter::default()), 10).address;
-    let is_closed = |is_fresh: bool, limit: Duration| {
+    let counter = Counter {
+        interval: Duration::from_millis(1),
+        count: Some(1),
+        ..Counter::default()
+    };
+    let address = InProcess::start(site(counter), 10).address;
+    // Closed after the answer on this path, or without one.
+    let is_closed = |path: Option<&str>, limit: Duration| {
         let begin = Instant::now();
         let mut client = RawClient::connect(address);
-        if !is_fresh {
-            client.send_get("/", "");
+        if let Some(path) = path {
+            client.send_get(path, "");
             client.read_response(false);
         }
         assert_eq!(client.read_to_end(), b"");
@@ -164,8 +170,9 @@ fn an_idle_connection_is_closed_without_a_word() {
         assert!(elapsed >= limit, "closed too early: {elapsed:?}");
     };
     thread::scope(|scope| {
-        scope.spawn(|| is_closed(true, SHORT_LIMITS.head));
-        scope.spawn(|| is_closed(false, SHORT_LIMITS.idle));
+        scope.spawn(|| is_closed(None, SHORT_LIMITS.head));
+        scope.spawn(|| is_closed(Some("/"), SHORT_LIMITS.idle));
+        scope.spawn(|| is_closed(Some("/events"), SHORT_LIMITS.idle));
     });
 }
 

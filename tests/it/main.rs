@@ -5,6 +5,7 @@ mod event_stream;
 mod fuzz;
 mod handed_socket;
 mod hostile;
+mod lab;
 mod log;
 mod nginx;
 mod process;

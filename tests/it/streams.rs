@@ -169,7 +169,9 @@ fn a_chunk_comes_in_one_write_and_the_last_with_the_end_event() {
     while !events.ends_with("\r\n0\r\n\r\n") {
         let read = client.try_read().expect("an event");
         events += str::from_utf8(&read).expect("text");
-        assert!(events.ends_with("\n\n\r\n") || events.ends_with("\r\n0\r\n\r\n"));
+        assert!(events.ends_with("\n\r\n") || events.ends_with("\r\n0\r\n\r\n"));
+        let is_end = events.contains("event: end");
+        assert_eq!(events.ends_with("\r\n0\r\n\r\n"), is_end, "{events}");
     }
     let end = chunk("event: end\nid: 12\ndata: 12\n\n");
     let all: String = (1..=12).map(event).chain([end]).collect();

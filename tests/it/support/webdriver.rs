@@ -135,11 +135,22 @@ impl Browser {
 
     /// Clicks on the element of this id, as a user does: it must be in view and take clicks.
     pub fn click(&self, id: &str) {
+        self.element(id, "click", "{}");
+    }
+
+    /// Types a text into the field of this id, key by key, at its end.
+    pub fn type_into(&self, id: &str, text: &str) {
+        let text = quoted(text);
+        self.element(id, "value", &format!(r#"{{"text":{text}}}"#));
+    }
+
+    fn element(&self, id: &str, command: &str, parameters: &str) {
         let body = format!(r##"{{"using":"css selector","value":"#{id}"}}"##);
         let element = self.command("POST", &self.at("/element"), &body);
         // The name of the member is the same in every WebDriver.
         let element = string(&element, "element-6066-11e4-a52e-4f735466cecf");
-        self.command("POST", &self.at(&format!("/element/{element}/click")), "{}");
+        let path = self.at(&format!("/element/{element}/{command}"));
+        self.command("POST", &path, parameters);
     }
 
     /// Hides the page, as if its window were put away, or shows it again.
@@ -296,8 +307,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// A text as a JSON string.
-fn quoted(text: &str) -> String {
+/// A text as a JSON string, which is a JavaScript string too.
+pub fn quoted(text: &str) -> String {
     let mut json = String::from('"');
     for c in text.chars() {
         match c {
