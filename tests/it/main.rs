@@ -7,6 +7,7 @@ mod handed_socket;
 mod hostile;
 mod nginx;
 mod process;
+mod proxies;
 mod readme;
 mod request;
 mod response;
