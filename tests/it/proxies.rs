@@ -9,7 +9,7 @@ use crate::support::{
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Child;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an event that the server has sent may take to the client. Less than the time after
 /// which a proxy gives up on a silent server and hands on what it holds.
@@ -35,6 +35,7 @@ fn haproxy_passes_each_event_at_once_and_its_default_health_check_finds_the_serv
             timeout client 30s
             timeout server 30s  # More than 15 s, after which a silent server sends a comment.
             timeout check 30s
+            option http-no-delay  # Otherwise each event waits 0.2 s for the next.
         listen proxy
             bind 127.0.0.1:{port}
             option httpchk
@@ -145,8 +146,9 @@ fn check(command: &str, configuration: &str) {
     proxy.stream_after(0).expect(1);
     proxy.expect_page();
 
-    // The server is killed and started again, and the client resumes.
+    // The server is killed and started again. A client sees the end of its stream, and resumes.
     server.kill();
+    second.expect_end();
     let down = proxy.get("/events", "");
     assert!(down.status() >= 500, "{}", down.head);
     let address = server.address.to_string();
@@ -256,5 +258,16 @@ impl Stream {
         let event = self.reader.dispatched.remove(0);
         let number = number.to_string();
         assert_eq!((event.data, event.last_event_id), (number.clone(), number));
+    }
+
+    /// Reads to the end of the stream: the last chunk, or the end of the connection.
+    fn expect_end(&mut self) {
+        let begin = Instant::now();
+        while let Some(bytes) = self.client.try_read() {
+            if bytes.ends_with(b"0\r\n\r\n") {
+                break;
+            }
+        }
+        assert!(begin.elapsed() < DELIVERY, "the stream does not end");
     }
 }
