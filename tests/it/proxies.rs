@@ -33,9 +33,9 @@ fn haproxy_passes_each_event_at_once_and_its_default_health_check_finds_the_serv
             mode http
             timeout connect 5s
             timeout client 30s
-            timeout server 30s  # More than 15 s, after which a silent server sends a comment.
+            timeout server 30s  # More than the 15 s after which a silent server sends a comment.
             timeout check 30s
-            option http-no-delay  # Otherwise each event waits 0.2 s for the next.
+            option http-no-delay  # Otherwise each event comes 0.2 s late.
         listen proxy
             bind 127.0.0.1:{port}
             option httpchk
