@@ -9,7 +9,6 @@ use crate::support::{
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
