@@ -78,7 +78,7 @@ pub fn serve(client: &mut Client<'_>, site: &Site, slot: &Slot) {
             slot,
             client,
             output: Vec::new(),
-            date: (0, date(0)),
+            date: (u64::MAX, String::new()),
         };
         // When a read or a write fails, nobody is left to be told. A stream may last for days, and
         // keeps none of the buffers: they are gone when this returns.

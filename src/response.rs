@@ -146,16 +146,19 @@ pub fn date(second: u64) -> String {
     let (days, second) = (second / 86_400, second % 86_400);
     // 1970-01-01 was a Thursday.
     let weekday = WEEKDAYS[days as usize % 7];
-    let (mut year, mut month, mut day) = (1970, 0, days);
-    loop {
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let february = if is_leap { 29 } else { 28 };
-        let days_of_month = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month];
-        if day < days_of_month {
-            break;
-        }
-        day -= days_of_month;
-        (year, month) = (year + month / 11, (month + 1) % 12);
+    let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_of_year = |year| if is_leap(year) { 366 } else { 365 };
+    let (mut year, mut day) = (1970, days);
+    while day >= days_of_year(year) {
+        day -= days_of_year(year);
+        year += 1;
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    let days_of_month = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while day >= days_of_month[month] {
+        day -= days_of_month[month];
+        month += 1;
     }
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     let (day, month) = (day + 1, MONTHS[month]);

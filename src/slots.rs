@@ -53,10 +53,13 @@ impl Slots {
         self.threads_refused.store(refused, Relaxed);
     }
 
-    fn change(&self, change: impl FnOnce(usize) -> usize) {
+    /// Returns how many were free before.
+    fn change(&self, change: fn(usize) -> usize) -> usize {
         let mut free = self.lock();
-        *free = change(*free);
+        let before = *free;
+        *free = change(before);
         self.few_free.store(*free <= self.count / 10, Relaxed);
+        before
     }
 
     fn lock(&self) -> MutexGuard<'_, usize> {
@@ -73,7 +76,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.change(|free| free + 1);
-        self.0.one_is_free.notify_one();
+        // To notify is a system call, even if nobody waits.
+        if self.0.change(|free| free + 1) == 0 {
+            self.0.one_is_free.notify_one();
+        }
     }
 }

@@ -9,6 +9,7 @@ mod lab;
 mod log;
 mod nginx;
 mod process;
+mod proxies;
 mod readme;
 mod request;
 mod response;

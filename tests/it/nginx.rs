@@ -1,14 +1,17 @@
 //! `tests/configurations/nginx.conf` in a real nginx in front of two real servers, seen through curl.
 
 use crate::support::event_stream_reader::{Dispatched, Reader};
-use crate::support::{Folder, PATIENCE, Server, run_program, start_program, wait_until};
+use crate::support::{
+    Folder, PATIENCE, Server, free_addresses, program, run_program, start_program, terminate,
+    wait_until,
+};
 use std::fs;
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 /// The name that the configuration and the certificate are for.
 const NAME: &str = "sse.example.com";
@@ -111,21 +114,13 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The master process must end its workers: if it were killed, they would stay.
-        let stop = nginx_command(&self.folder).args(["-s", "stop"]).status();
-        if !stop.is_ok_and(|status| status.success()) {
-            let _ = self.process.kill();
-        }
-        let _ = self.process.wait();
+        terminate(&mut self.process);
     }
 }
 
 /// nginx with the configuration in the folder.
 fn nginx_command(folder: &Folder) -> Command {
-    let mut nginx = Command::new("nginx");
-    // Where Debian has it, which is not on everybody's path.
-    let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin";
-    nginx.env("PATH", path);
+    let mut nginx = program("nginx");
     nginx.arg("-p").arg(&folder.0);
     nginx.arg("-c").arg(folder.join("nginx.conf"));
     nginx.arg("-e").arg(folder.join("error.log"));
@@ -142,12 +137,6 @@ fn make_certificate(folder: &Folder) {
     openssl.arg("-keyout").arg(folder.join("key.pem"));
     openssl.arg("-out").arg(folder.join("certificate.pem"));
     run_program(&mut openssl);
-}
-
-/// Two addresses on which nobody listens. Both are taken at a time, so that they differ.
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("its address"))
 }
 
 /// The configuration with other addresses, ports and paths, and nothing else changed.
@@ -288,17 +277,6 @@ impl Drop for Events {
     }
 }
 
-/// Suspends a server, or lets it go on.
-fn signal(server: &Server, name: &str) {
-    let kill = format!("kill -{name} {}", server.process.id());
-    run_program(Command::new("sh").args(["-c", &kill]));
-}
-
-fn kill(server: &mut Server) {
-    server.process.kill().expect("it is killed");
-    server.process.wait().expect("it ends");
-}
-
 /// Reads events while the server is suspended, so that nothing can follow them that would push
 /// them through: each must come all the same.
 fn check_that_events_come_at_once(version: &str, status_line: &str) {
@@ -308,9 +286,9 @@ fn check_that_events_come_at_once(version: &str, status_line: &str) {
     let server = &nginx.backends[nginx.wait_for_stream()];
     for number in 1..=3 {
         server.wait_for_log(&format!("emit {number}"));
-        signal(server, "STOP");
+        server.signal("STOP");
         events.expect(number);
-        signal(server, "CONT");
+        server.signal("CONT");
     }
     assert_eq!(events.reader.retry, Some(10_000));
 }
@@ -381,7 +359,7 @@ fn when_the_server_of_a_stream_is_killed_the_other_continues_it() {
         let serving = nginx.wait_for_stream();
         events.expect(1);
         events.expect(2);
-        kill(&mut nginx.backends[serving]);
+        nginx.backends[serving].kill();
         let last = events.expect_to_end(3);
         assert_eq!(events.reader.last_event_id, last.to_string());
 
@@ -409,7 +387,7 @@ fn when_the_server_of_a_stream_is_killed_the_other_continues_it() {
 fn when_no_server_is_left_a_stream_gets_no_status_that_would_end_its_event_source() {
     let mut nginx = Nginx::start(&[]);
     for server in &mut nginx.backends {
-        kill(server);
+        server.kill();
     }
     for version in ["--http1.1", "--http2"] {
         let mut curl = nginx.curl_events(&[version]);

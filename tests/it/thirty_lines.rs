@@ -3,12 +3,13 @@
 
 use crate::support::event_stream_reader::Reader;
 use crate::support::{
-    Folder, PATIENCE, Server, lines_of, readme_blocks, run_program, start_program, wait_until,
+    Folder, PATIENCE, Server, free_addresses, lines_of, readme_blocks, run_program, start_program,
+    wait_until,
 };
 use std::env;
 use std::fs;
 use std::io::BufReader;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -17,9 +18,7 @@ use std::time::Duration;
 /// of the shell such as `ulimit -n 9`. What it prints stays unread.
 fn start(limit: &str, others: &[(&str, &str)]) -> Server {
     let folder = Folder::create();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
+    let [address] = free_addresses();
     let here = address.to_string();
     let mut program = readme_blocks("rust").concat();
     for (from, to) in [&[("127.0.0.1:3000", &*here)], others].concat() {

@@ -7,7 +7,7 @@ pub mod table;
 pub mod webdriver;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{self, Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -82,6 +82,17 @@ impl Server {
 
     pub fn connect(&self) -> RawClient {
         RawClient::connect(self.address)
+    }
+
+    /// Sends it a signal: `STOP` suspends it, `CONT` lets it go on.
+    pub fn signal(&self, name: &str) {
+        signal(&self.process, name);
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("it is killed");
+        self.process.wait().expect("it ends");
     }
 
     /// Waits for a line of the log that has this in it.
@@ -428,4 +439,37 @@ pub fn run_program(command: &mut Command) -> String {
     let [printed, errors] = [output.stdout, output.stderr].map(|o| String::from_utf8(o).unwrap());
     assert!(output.status.success(), "{command:?}: {printed}{errors}");
     printed
+}
+
+/// A program that Debian may have where only root looks for it.
+pub fn program(name: &str) -> Command {
+    let mut program = Command::new(name);
+    program.env("PATH", env::var("PATH").unwrap_or_default() + ":/usr/sbin");
+    program
+}
+
+/// Sends a signal to a process.
+pub fn signal(process: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", process.id());
+    run_program(Command::new("sh").args(["-c", &kill]));
+}
+
+/// Ends a program that ends its own processes when it is asked to. If it were killed, they would stay.
+pub fn terminate(process: &mut Child) {
+    let has_ended = |process: &mut Child| process.try_wait().is_ok_and(|exit| exit.is_some());
+    if !has_ended(process) {
+        signal(process, "TERM");
+        let deadline = Instant::now() + PATIENCE;
+        while !has_ended(process) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let _ = process.kill();
+    }
+    let _ = process.wait();
+}
+
+/// Addresses on which nobody listens. All are taken at a time, so that they differ.
+pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
+    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("its address"))
 }
