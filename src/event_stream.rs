@@ -55,7 +55,7 @@ impl Event<'_> {
     ///
     /// [HTML 9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
     pub fn encode(&self) -> Result<Vec<u8>, Unwritable> {
-        let mut block = Vec::new();
+        let mut block = Vec::with_capacity(64);
         if let Some(value) = self.event {
             if value.contains(['\r', '\n']) {
                 return Err(Unwritable { field: "event" });
