@@ -83,6 +83,10 @@ fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
         "there is no option --port: --help lists them"
     );
     assert_eq!(
+        wrong(&["-q=yes"]),
+        "there is no option -q=yes: --help lists them"
+    );
+    assert_eq!(
         wrong(&["events"]),
         "there is no option events: --help lists them"
     );

@@ -152,7 +152,7 @@ pub fn rows() -> Vec<Row> {
     heads.refused("9112 3.2: a bracket that is never closed", &host(" [::1"), 400);
     heads.refused("9112 3.2: bytes behind the bracket", &host(" [::1]x"), 400);
 
-    for wrong in ["%", "%zz", "x%4", "[:]", "[v1.x]", "[1.2.3.4]", "[]", "[::1%eth0]", "[::%31]"] {
+    for wrong in ["%", "%zz", "%4z", "%z4", "x%4", "[:]", "[v1.x]", "[1.2.3.4]", "[]", "[::1%eth0]", "[::%31]"] {
         heads.refused("3986 3.2.2: no host", &host(&format!(" {wrong}")), 400);
     }
     for right in ["a%20b", "[::ffff:1.2.3.4]", "%C3%A9.example", "[::]"] {
