@@ -237,7 +237,14 @@ impl RawClient {
 
     /// Reads up to and with `end`, and takes it.
     pub fn read_until(&mut self, end: &str) -> String {
+        let begin = Instant::now();
         loop {
+            // An endless stream without it would go on.
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "no {end:?} in {:?}",
+                self.text()
+            );
             let at = self
                 .bytes
                 .windows(end.len())
@@ -256,7 +263,10 @@ impl RawClient {
 
     /// Reads to the end of the connection. A reset is not an end.
     pub fn read_to_end(&mut self) -> Vec<u8> {
-        while self.read_more() {}
+        let begin = Instant::now();
+        while self.read_more() {
+            assert!(begin.elapsed() < PATIENCE, "no end of {:?}", self.text());
+        }
         std::mem::take(&mut self.bytes)
     }
 
