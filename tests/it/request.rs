@@ -69,3 +69,21 @@ fn an_error_says_its_status_and_what_would_have_been_right() {
     let text = "505 HTTP Version Not Supported: this server speaks HTTP/1.1 and HTTP/1.0";
     assert_eq!(error.to_string(), text);
 }
+
+#[test]
+fn a_refusal_names_what_is_wrong() {
+    for (bytes, named) in [
+        ("GET  / HTTP/1.1\r\n", "one space"),
+        ("GET /\r\n", "HTTP/1.1"),
+        ("GET / HTTP/1.1\r\n\r\n", "a Host field"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            "one Host field",
+        ),
+        ("GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", "folded"),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", "before the colon"),
+    ] {
+        let error = request::parse(bytes.as_bytes()).expect_err(bytes);
+        assert!(error.reason.contains(named), "{bytes:?}: {error}");
+    }
+}
