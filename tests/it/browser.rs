@@ -88,7 +88,7 @@ fn the_page_shows_its_events_the_wire_and_its_code_without_a_click() {
         assert!(wire.starts_with(begin), "{wire}");
         let lines = "\nretry: 10000LF | After a loss, EventSource waits 10 s.\n\
                      LF | No data before it: fires nothing.\n\
-                     id: 1LF | The event's ID: where to resume after a loss.\n\
+                     id: 1LF | The event's ID: after a loss, resume past it.\n\
                      data: 1LF | The event's data.\n\
                      LF | Fires message: data \"1\", lastEventId \"1\"\n\
                      id: 2LF | ";
