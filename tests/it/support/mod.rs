@@ -276,7 +276,9 @@ impl RawClient {
         let mut content = Vec::new();
         if to_head {
         } else if field(&head, "Transfer-Encoding") == Some("chunked") {
+            let begin = Instant::now();
             while let Some(chunk) = self.read_chunk() {
+                assert!(begin.elapsed() < PATIENCE, "no last chunk comes");
                 content.extend(chunk);
             }
         } else if let Some(length) = field(&head, "Content-Length") {
