@@ -2,11 +2,12 @@
 
 use crate::support::{
     Folder, RawClient, Server, bare_sse, lines_of, page_is_served, run_to_end, start_program,
+    wait_until,
 };
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -102,7 +103,7 @@ fn units() -> [(&'static str, String); 2] {
 fn systemd_finds_no_fault_in_the_units() {
     let folder = Folder::create();
     let units = units().map(|(name, text)| {
-        std::fs::write(folder.join(name), text).expect("it is written");
+        fs::write(folder.join(name), text).expect("it is written");
         folder.join(name)
     });
     let mut verify = Command::new("systemd-analyze");
@@ -158,6 +159,15 @@ fn another_process_that_changes_the_mode_of_the_socket_disturbs_nothing() {
         listener.set_nonblocking(true).expect("an option");
         page_is_served(address);
     }
+    // It waits for the next client, and does not ask again and again.
+    let info = format!("/proc/self/fdinfo/{}", listener.as_raw_fd());
+    wait_until("the socket is in blocking mode again", || {
+        let info = fs::read_to_string(&info).expect("what Linux tells of it");
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.expect("its flags").trim();
+        let o_nonblock = 0o4000;
+        u32::from_str_radix(flags, 8).expect("octal digits") & o_nonblock == 0
+    });
     assert_eq!(errors.try_recv().ok(), None, "nothing is wrong");
 }
 

@@ -2,13 +2,15 @@
 
 use crate::support::in_process::{InProcess, SHORT_LIMITS, log_of_texts, site};
 use crate::support::{
-    Folder, PATIENCE, RawClient, Server, bare_sse, lines_of, naps_until, page_is_served, wait_until,
+    Folder, PATIENCE, RawClient, Server, bare_sse, lines_of, naps_until, page_is_served,
+    run_program, wait_until,
 };
 use bare_sse::client::Client;
 use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
 use bare_sse::log::Log;
 use bare_sse::page::Page;
+use std::env;
 use std::fs::{self, Permissions};
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -429,6 +431,15 @@ fn a_thread_that_panics_ends_its_connection_and_frees_its_slot() {
 }
 
 #[test]
+fn a_panic_that_prints_its_backtrace_fits_into_the_stack_of_its_thread() {
+    // Otherwise the whole process would end.
+    let panics = "hostile::a_thread_that_panics_ends_its_connection_and_frees_its_slot";
+    let mut test = Command::new(env::current_exe().expect("this program"));
+    test.args(["--exact", panics]).env("RUST_BACKTRACE", "full");
+    assert!(run_program(&mut test).contains("1 passed"));
+}
+
+#[test]
 fn empty_lines_do_not_keep_an_idle_connection() {
     let server = InProcess::start(site(Counter::default()), 10);
     let mut client = server.connect();
@@ -506,6 +517,25 @@ fn a_client_that_goes_on_sending_when_its_stream_ends_sees_the_end_and_no_reset(
     client.send_get("/events", "Content-Length: 100000\r\n");
     client.send(&[b'x'; 100_000]);
     assert!(client.read_to_end().ends_with(b"\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn of_a_content_that_nobody_asked_for_16_mib_are_read_and_no_more() {
+    let mut site = site(Counter::default());
+    site.limits.linger = PATIENCE;
+    let server = InProcess::start(site, 10);
+    // Sends so many MiB.
+    let send = |client: &mut RawClient, count| {
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n");
+        (0..count).try_for_each(|_| client.try_send(&[b'x'; 1024 * 1024]))
+    };
+    let mut client = server.connect();
+    send(&mut client, 15).expect("it is read");
+    client.end_its_half();
+    assert_eq!(client.read_response(false).status(), 405);
+    assert_eq!(client.read_to_end(), b"");
+    // The buffers of both systems hold a few more.
+    send(&mut server.connect(), 64).expect_err("the connection is closed");
 }
 
 #[test]

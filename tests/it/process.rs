@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 fn run(words: &[&str]) -> Output {
@@ -322,6 +323,28 @@ fn the_page_of_a_directory_is_read_at_the_start() {
 fn a_host_name_can_be_listened_on() {
     let server = Server::listening(&mut bare_sse(&["--listen", "localhost:0"]));
     page_is_served(server.address);
+}
+
+#[test]
+fn a_server_that_was_suspended_goes_on_with_every_client() {
+    let server = Server::start(&["--interval", "0s", "--quiet"]);
+    let mut half = server.connect();
+    half.send(b"GET / HTTP/1.1\r\n");
+    let mut unread = server.connect();
+    unread.send_get("/events", "");
+    // Linux interrupts what waits for a client. The buffers of the stream are full after a second.
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(100));
+        server.signal("STOP");
+        server.signal("CONT");
+    }
+    half.send(b"Host: x\r\n\r\n");
+    assert_eq!(half.read_response(false).status(), 200);
+    // More than the buffers hold.
+    let mut count = 0;
+    while count < 16_000_000 {
+        count += unread.try_read().expect("the stream goes on").len();
+    }
 }
 
 #[test]
