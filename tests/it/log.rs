@@ -96,7 +96,7 @@ fn the_log_goes_on_when_the_disk_is_no_longer_full_and_counts_the_lines_that_are
 #[test]
 fn a_closed_standard_output_ends_nothing() {
     let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--interval", "1ms"]);
-    let (mut server, output) = Server::unread(&mut command);
+    let (mut server, output) = Server::unread(command.stderr(Stdio::piped()));
     drop(output);
     for _ in 0..3 {
         let mut client = server.connect();
@@ -105,6 +105,10 @@ fn a_closed_standard_output_ends_nothing() {
     }
     let ended = server.process.try_wait().expect("a state");
     assert_eq!(ended, None, "it still runs");
+    server.kill();
+    let errors = server.process.stderr.take().expect("a pipe");
+    let errors = io::read_to_string(errors).expect("text");
+    assert_eq!(errors, "", "a reader that has gone is no trouble");
 }
 
 #[test]
@@ -117,15 +121,13 @@ fn a_full_standard_output_that_nobody_reads_stalls_no_stream() {
     client.read_until("id: 50000\n");
     drop(client);
     // When somebody reads again, it is said how many are missing.
-    let lines = output.lines().map_while(Result::ok);
-    let mut counts =
-        lines.filter_map(|line| Some(line.strip_suffix(" lines dropped")?.to_string()));
+    let lines = lines_of(output);
     let mut missing = 0;
     while missing < 10_000 {
-        let count = counts
-            .next()
-            .expect("the lines that are missing are counted");
-        missing += count.parse::<u64>().expect("a number");
+        let line = lines.recv_timeout(PATIENCE).expect("they are counted");
+        if let Some(count) = line.strip_suffix(" lines dropped") {
+            missing += count.parse::<u64>().expect("a number");
+        }
     }
 }
 

@@ -66,17 +66,26 @@ impl Server {
     }
 
     /// The server in this process, and its output after the line that says where it listens.
-    pub fn of<R: Read>(process: Child, output: R) -> (Server, BufReader<R>) {
-        let mut output = BufReader::new(output);
-        let mut line = String::new();
-        output.read_line(&mut line).expect("the server prints it");
-        let address = line.trim_end().strip_prefix("Listening on http://");
-        let address = address.unwrap_or_else(|| panic!("it printed {line:?}"));
-        let server = Server {
+    pub fn of<R>(process: Child, output: R) -> (Server, BufReader<R>)
+    where
+        R: Read + Send + 'static,
+    {
+        let mut server = Server {
             process,
-            address: address.parse().expect("an address"),
+            address: SocketAddr::from(([0; 4], 0)),
             log: channel().1,
         };
+        let (sender, first_line) = channel();
+        thread::spawn(move || {
+            let (mut output, mut line) = (BufReader::new(output), String::new());
+            let read = output.read_line(&mut line);
+            sender.send(read.map(|_| (line, output)))
+        });
+        let first_line = first_line.recv_timeout(PATIENCE);
+        let (line, output) = first_line.expect("a line in time").expect("text");
+        let address = line.trim_end().strip_prefix("Listening on http://");
+        let address = address.unwrap_or_else(|| panic!("it printed {line:?}"));
+        server.address = address.parse().expect("an address");
         (server, output)
     }
 
