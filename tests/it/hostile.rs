@@ -201,19 +201,40 @@ fn limits_hold_behind_any_number_of_pipelined_requests() {
 }
 
 #[test]
-fn a_client_that_goes_on_sending_after_408_is_not_reset_at_once() {
+fn a_client_that_goes_on_sending_behind_the_last_response_is_not_reset_at_once() {
     let mut site = site(Counter::default());
     site.limits.linger = PATIENCE * 10;
     let server = InProcess::start(site, 10);
-    let mut client = server.connect();
-    client.send(b"GET / HT");
-    assert_eq!(client.read_response(false).status(), 408);
-    // A byte that meets a closed connection is answered by a reset, and the one behind it fails.
-    for byte in b"TP/1." {
-        client.send(&[*byte]);
-        thread::sleep(Duration::from_millis(20));
+    let close = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    for (sent, status) in [
+        ("GET / HT".to_string(), 408),
+        (format!("{close}Content-Length: 5\r\n\r\n"), 200),
+        (format!("{close}\r\nGET /"), 200),
+    ] {
+        let mut client = server.connect();
+        client.send(sent.as_bytes());
+        assert_eq!(client.read_response(false).status(), status);
+        // A byte that meets a closed connection is answered by a reset, and the one behind it fails.
+        for byte in b"TP/1." {
+            client.send(&[*byte]);
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(client.read_to_end(), b"");
     }
-    assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
+fn a_client_that_asked_for_the_close_holds_no_slot_after_it() {
+    let mut site = site(Counter::default());
+    site.limits.linger = PATIENCE * 10;
+    let server = InProcess::start(site, 1);
+    let clients = [(); 3].map(|()| {
+        let mut client = server.connect();
+        client.send_get("/", "Connection: close\r\n");
+        assert_eq!(client.read_response(false).status(), 200);
+        client
+    });
+    drop(clients);
 }
 
 #[test]
