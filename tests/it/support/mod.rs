@@ -469,10 +469,10 @@ pub fn program(name: &str) -> Command {
     program
 }
 
-/// Sends a signal to a process.
+/// Sends a signal to a process. The shell, which every Unix has at this path, does it by itself.
 pub fn signal(process: &Child, name: &str) {
     let kill = format!("kill -{name} {}", process.id());
-    run_program(Command::new("sh").args(["-c", &kill]));
+    run_program(Command::new("/bin/sh").args(["-c", &kill]));
 }
 
 /// Ends a program that ends its own processes when it is asked to. If it were killed, they would stay.
