@@ -2,7 +2,9 @@
 //! its links. Its program is run in `thirty_lines.rs`, its load in `tests/load`.
 
 use crate::support::event_stream_reader::{Dispatched, Reader};
-use crate::support::{PATIENCE, Server, lines_of, readme_blocks, run_program, start_program};
+use crate::support::{
+    PATIENCE, Server, lines_of, readme_blocks, run_program, shell, start_program,
+};
 use bare_sse::options::HELP;
 use std::fs;
 use std::io::BufReader;
@@ -73,8 +75,8 @@ fn run_client(command: &str, mut output: Vec<String>, server: SocketAddr) {
     let here = command.replace("localhost:3000", &format!("127.0.0.1:{port}"));
     let here = here.replace("localhost 3000", &format!("127.0.0.1 {port}"));
     let is_interrupted = output.pop_if(|line| line == "^C").is_some();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &here]).env("no_proxy", "*");
+    let mut shell = shell(&here);
+    shell.env("no_proxy", "*");
     shell.stdout(Stdio::piped()).stderr(Stdio::null());
     // A group of its own, so that all of it can be ended.
     let mut shell = Group(start_program(shell.process_group(0)));
@@ -96,7 +98,7 @@ struct Group(Child);
 impl Drop for Group {
     fn drop(&mut self) {
         let kill = format!("kill -- -{} 2> /dev/null || true", self.0.id());
-        let _ = Command::new("sh").args(["-c", &kill]).status();
+        let _ = shell(&kill).status();
         let _ = self.0.wait();
     }
 }
@@ -111,7 +113,7 @@ fn every_transcript_is_what_comes_out() {
 #[test]
 #[ignore = "needs nc"]
 fn every_transcript_of_the_exercises_is_what_comes_out() {
-    run_program(Command::new("sh").args(["-c", "command -v nc"]));
+    run_program(&mut shell("command -v nc"));
     run_transcripts(|command| command.contains("| nc "));
 }
 

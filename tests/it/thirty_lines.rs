@@ -3,8 +3,8 @@
 
 use crate::support::event_stream_reader::Reader;
 use crate::support::{
-    Folder, PATIENCE, Server, free_addresses, lines_of, readme_blocks, run_program, start_program,
-    wait_until,
+    Folder, PATIENCE, Server, free_addresses, lines_of, readme_blocks, run_program, shell,
+    start_program, wait_until,
 };
 use std::env;
 use std::fs;
@@ -29,11 +29,10 @@ fn start(limit: &str, others: &[(&str, &str)]) -> Server {
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let mut rustc = Command::new(rustc);
     run_program(rustc.arg("main.rs").current_dir(&folder.0));
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("{limit}\nexec ./main")]);
-    shell.current_dir(&folder.0);
+    let mut program = shell(&format!("{limit}\nexec ./main"));
+    program.current_dir(&folder.0);
     let server = Server {
-        process: start_program(shell.stdout(Stdio::piped()).stderr(Stdio::null())),
+        process: start_program(program.stdout(Stdio::piped()).stderr(Stdio::null())),
         address,
         log: channel().1,
     };

@@ -1,7 +1,7 @@
 //! The server under load, as wrk and hey put it: bounded in time and in number.
 
 use crate::alone;
-use crate::support::{RawClient, Server, readme_blocks, run_program};
+use crate::support::{RawClient, Server, readme_blocks, run_program, shell};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -105,7 +105,7 @@ fn every_command_of_the_readme_that_loads_the_server_works() {
         let step = step.replace("10s", "2s");
         let step = step.replace("wrk -t2", "wrk -t2 --timeout 60s");
         let folder = env!("CARGO_TARGET_TMPDIR");
-        let report = run_program(Command::new("sh").args(["-ec", &step]).current_dir(folder));
+        let report = run_program(shell(&format!("set -e\n{step}")).current_dir(folder));
         if step.contains("\nhey ") {
             let all = if step.contains("-n 1000 ") {
                 "1000 "

@@ -469,10 +469,16 @@ pub fn program(name: &str) -> Command {
     program
 }
 
-/// Sends a signal to a process. The shell, which every Unix has at this path, does it by itself.
+/// Commands for the shell, which every Unix has at this path.
+pub fn shell(commands: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", commands]);
+    shell
+}
+
+/// Sends a signal to a process.
 pub fn signal(process: &Child, name: &str) {
-    let kill = format!("kill -{name} {}", process.id());
-    run_program(Command::new("/bin/sh").args(["-c", &kill]));
+    run_program(&mut shell(&format!("kill -{name} {}", process.id())));
 }
 
 /// Ends a program that ends its own processes when it is asked to. If it were killed, they would stay.
