@@ -407,9 +407,12 @@ fn after_close_and_open_the_count_begins_again_and_the_page_says_why() {
         browser.open(&page_of(&server));
         browser.wait_for(&format!("Number({CONTENT}) > 1"));
         assert_eq!(browser.text("action"), "Close the EventSource");
+        let place = "document.getElementById('break').getBoundingClientRect().top";
+        let before = browser.value(place);
         browser.click("action");
         assert_eq!(browser.text("state"), "CLOSED");
         assert_eq!(browser.text("action"), "Open a new EventSource");
+        assert_eq!(browser.value(place), before, "nothing moves");
         // Seen by the page itself, before any event can come.
         let at_once = "(document.getElementById('action').click(), \
                        ['state', 'content', 'id'].map((id) => \
