@@ -1,8 +1,7 @@
 //! A listening socket that the server gets as its standard input, from this test or from systemd.
 
 use crate::support::{
-    Folder, RawClient, Server, bare_sse, lines_of, page_is_served, run_to_end, start_program,
-    wait_until,
+    Folder, RawClient, Server, bare_sse, page_is_served, run_to_end, start_program, wait_until,
 };
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -152,9 +151,7 @@ fn another_process_that_changes_the_mode_of_the_socket_disturbs_nothing() {
     let stdin = input(listener.try_clone().expect("its other name"));
     let mut command = on_input(&["-q"]);
     let mut server = Server::listening(command.stdin(stdin).stderr(Stdio::piped()));
-    let errors = lines_of(BufReader::new(
-        server.process.stderr.take().expect("a pipe"),
-    ));
+    let errors = server.errors();
     for _ in 0..10 {
         listener.set_nonblocking(true).expect("an option");
         page_is_served(address);

@@ -2,8 +2,8 @@
 
 use crate::support::in_process::{InProcess, SHORT_LIMITS, log_of_texts, site};
 use crate::support::{
-    Folder, PATIENCE, RawClient, Server, bare_sse, lines_of, naps_until, page_is_served,
-    run_program, wait_until,
+    Folder, PATIENCE, RawClient, Server, bare_sse, naps_until, page_is_served, run_program,
+    wait_until,
 };
 use bare_sse::client::Client;
 use bare_sse::connection::Site;
@@ -12,7 +12,7 @@ use bare_sse::log::Log;
 use bare_sse::page::Page;
 use std::env;
 use std::fs::{self, Permissions};
-use std::io::{BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -384,9 +384,7 @@ fn visitors_are_served_while_others_hold_all_threads_that_the_system_allows() {
         .arg("--quiet")
         .stderr(Stdio::piped());
     let mut server = Server::from_command(&mut command);
-    let errors = lines_of(BufReader::new(
-        server.process.stderr.take().expect("a pipe"),
-    ));
+    let errors = server.errors();
     let is_over = hold_all(server.address, 60, b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n");
     let line = errors.recv_timeout(PATIENCE).expect("it is said");
     let expected = "can't start a thread, clients wait: ";

@@ -2,10 +2,10 @@
 //! for it, beside what each line means. Firefox's opens no `blob:`; there the page reads the text.
 
 use crate::browser::{CONTENT, in_each_engine, is_for_the_stream, page_of, serve};
+use crate::readme::table_of_bytes;
 use crate::support::event_stream_reader::{Dispatched, Reader};
 use crate::support::webdriver::{Browser, Engine, quoted};
 use crate::support::{Server, wait_until};
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -179,32 +179,14 @@ fn of_200_changes_at_once_the_last_wins_and_nothing_reconnects_or_asks_the_serve
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn the_browser_fires_what_the_readme_says_byte_by_byte() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
-    let readme = readme.expect("the README");
-    let table = readme.split_once("| bytes | event |").expect("a table").1;
-    let rows = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    let cell = |cell: &str| {
-        let cell = cell.trim().strip_prefix('`')?.split('`').next()?;
-        Some(cell.replace('␊', "\n"))
-    };
-    let rows: Vec<Vec<_>> = rows
-        .map(|row| row.trim_matches('|').split('|').map(cell).collect())
-        .collect();
-    assert!(rows.len() >= 16);
-
     let server = Server::start(&["--quiet"]);
     for engine in [Engine::Chromium, Engine::WebKit] {
         println!("{engine:?}");
         let browser = Browser::start(engine);
         open(&browser, &page_of(&server));
-        for row in &rows {
-            let [Some(bytes), event, data, id, _] = &row[..] else {
-                panic!("{row:?}");
-            };
-            let mut text = bytes.clone();
+        for row in table_of_bytes() {
+            let [bytes, event, data, id, _] = &row;
+            let mut text = bytes.clone().expect("bytes");
             let mut events = Vec::new();
             let mut fires = |event: &str, data: &str| {
                 events.push(Dispatched {

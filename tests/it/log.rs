@@ -4,7 +4,7 @@ use crate::support::in_process::log_of_texts;
 use crate::support::{PATIENCE, Server, bare_sse, lines_of, wait_until};
 use bare_sse::log::Log;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -28,9 +28,7 @@ fn a_log_that_cannot_be_written_says_so_once_and_ends_nothing() {
         address,
         log: channel().1,
     };
-    let errors = lines_of(BufReader::new(
-        server.process.stderr.take().expect("a pipe"),
-    ));
+    let errors = server.errors();
     let line = errors.recv_timeout(PATIENCE).expect("it is said");
     let expected = "can't write the log, its lines wait: No space left on device (os error 28)";
     assert_eq!(line, expected);

@@ -3,7 +3,7 @@
 
 use crate::support::event_stream_reader::{Dispatched, Reader};
 use crate::support::{
-    PATIENCE, Server, lines_of, readme_blocks, run_program, shell, start_program,
+    PATIENCE, README, Server, lines_of, readme_blocks, run_program, shell, start_program,
 };
 use bare_sse::options::HELP;
 use std::fs;
@@ -13,8 +13,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
-
-const README: &str = include_str!("../../README.md");
 
 /// A command that the README shows, and the lines that it prints. The last is `^C` if the command goes
 /// on until its user ends it.
@@ -117,34 +115,42 @@ fn every_transcript_of_the_exercises_is_what_comes_out() {
     run_transcripts(|command| command.contains("| nc "));
 }
 
+/// The rows of the README's table of bytes: bytes, event, data, last event ID, reconnection time. Only
+/// what stands as code is a value.
+pub fn table_of_bytes() -> Vec<[Option<String>; 5]> {
+    let table = README.split_once("| bytes | event |").expect("the table").1;
+    let lines = table.lines().skip(2);
+    let cell = |cell: &str| {
+        let cell = cell.trim().replace('␊', "\n");
+        Some(cell.strip_prefix('`')?.trim_end_matches('`').to_string())
+    };
+    let row = |line: &str| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(cell).collect();
+        cells.try_into().expect("five cells")
+    };
+    let rows: Vec<_> = lines
+        .take_while(|line| line.starts_with("| "))
+        .map(row)
+        .collect();
+    assert_eq!(rows.len(), 16);
+    rows
+}
+
 #[test]
 fn the_table_of_bytes_is_what_a_reader_of_the_standard_makes_of_them() {
-    let table = README.split_once("| bytes | event |").expect("the table").1;
-    let rows = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with("| "));
-    assert_eq!(rows.clone().count(), 16);
-    for row in rows {
-        let cell = |cell: &str| {
-            let cell = cell.trim().replace('␊', "\n");
-            cell.strip_prefix('`')
-                .map(|cell| cell.trim_end_matches('`').to_string())
-        };
-        let cells: Vec<_> = row.trim_matches('|').split('|').map(cell).collect();
-        let [Some(bytes), event, data, id, retry] = &cells[..] else {
-            panic!("{row}")
-        };
-        let reader = Reader::of(bytes.as_bytes());
-        let id = id.clone().unwrap_or_default();
-        let dispatched = event.clone().map(|event| Dispatched {
+    for row in table_of_bytes() {
+        let [bytes, event, data, id, retry] = row.clone();
+        let reader = Reader::of(bytes.expect("bytes").as_bytes());
+        let id = id.unwrap_or_default();
+        let dispatched = event.map(|event| Dispatched {
             event,
-            data: data.clone().unwrap_or_default(),
+            data: data.unwrap_or_default(),
             last_event_id: id.clone(),
         });
-        assert_eq!(reader.dispatched, Vec::from_iter(dispatched), "{row}");
-        assert_eq!(reader.last_event_id, id, "{row}");
-        assert_eq!(reader.retry.map(|retry| retry.to_string()), *retry, "{row}");
+        assert_eq!(reader.dispatched, Vec::from_iter(dispatched), "{row:?}");
+        assert_eq!(reader.last_event_id, id, "{row:?}");
+        let read = reader.retry.map(|retry| retry.to_string());
+        assert_eq!(read, retry, "{row:?}");
     }
 }
 

@@ -2,9 +2,9 @@
 //! before they run.
 
 use crate::alone;
-use crate::support::{PATIENCE, Random, RawClient, Server, lines_of, page_is_served, wait_until};
+use crate::support::{PATIENCE, Random, RawClient, Server, page_is_served, wait_until};
 use std::fs;
-use std::io::{BufReader, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
@@ -70,8 +70,8 @@ fn start_in_bash(setup: &str) -> (Server, Receiver<String>) {
         .env("LC_ALL", "C")
         .args(["-c", &script, env!("CARGO_BIN_EXE_bare-sse"), "--quiet"]);
     let mut server = Server::from_command(command.stderr(Stdio::piped()));
-    let stderr = server.process.stderr.take().expect("a pipe");
-    (server, lines_of(BufReader::new(stderr)))
+    let errors = server.errors();
+    (server, errors)
 }
 
 /// Connects 500 clients at most. Those that find no place in the listen queue do not wait for one.

@@ -89,6 +89,12 @@ impl Server {
         (server, output)
     }
 
+    /// The lines that it writes to its standard error, which must be a pipe.
+    pub fn errors(&mut self) -> Receiver<String> {
+        let errors = self.process.stderr.take().expect("a pipe");
+        lines_of(BufReader::new(errors))
+    }
+
     pub fn connect(&self) -> RawClient {
         RawClient::connect(self.address)
     }
@@ -132,12 +138,12 @@ pub fn page_is_served(address: SocketAddr) {
     assert_eq!(client.read_response(false).status(), 200);
 }
 
+pub const README: &str = include_str!("../../../README.md");
+
 /// The blocks of the README that are fenced as this kind of text.
 pub fn readme_blocks(kind: &str) -> Vec<String> {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = fs::read_to_string(readme).expect("the README");
     let fence = format!("\n```{kind}\n");
-    let blocks = readme.split(&fence).skip(1);
+    let blocks = README.split(&fence).skip(1);
     blocks
         .map(|rest| rest.split_once("```\n").expect("its end").0.to_string())
         .collect()
