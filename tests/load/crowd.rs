@@ -2,7 +2,7 @@
 //! before they run.
 
 use crate::alone;
-use crate::support::{PATIENCE, Random, RawClient, Server, page_is_served, wait_until};
+use crate::support::{PATIENCE, Random, RawClient, Server, bare_sse, page_is_served, wait_until};
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
@@ -178,14 +178,14 @@ fn unsettle(mut socket: &TcpStream, random: &mut Random) {
 #[ignore = "needs 20000 file descriptors and 10000 threads"]
 fn crowds_of_ten_thousand_connections_dropped_at_once_leave_nothing() {
     let _alone = alone();
-    let server = Server::start(&["--quiet", "--interval", "50ms"]);
+    // The C library has eight heaps for each processor, and each grows for itself. Here they are 16.
+    let mut command = bare_sse(&["--quiet", "--interval", "50ms"]);
+    let server = Server::from_command(command.env("MALLOC_ARENA_MAX", "16"));
     // The server has started all its own threads by then.
     page_is_served(server.address);
-    let [threads, descriptors, mut most] = resources(&server);
+    let [threads, descriptors, _] = resources(&server);
     let mut random = Random(0xd00d);
-    // How much the allocator keeps differs by many MiB from one crowd to the next. But if each left
-    // something, each would leave more than all before it.
-    for _ in 0..8 {
+    let resident = [(); 6].map(|()| {
         let sockets = connect_all(&server, 10_000, b"");
         sockets
             .iter()
@@ -195,13 +195,12 @@ fn crowds_of_ten_thousand_connections_dropped_at_once_leave_nothing() {
             let now = resources(&server);
             now[0] <= threads && now[1] <= descriptors
         });
-        let [_, _, resident] = resources(&server);
-        eprintln!("{resident} KiB resident");
-        if resident <= most {
-            page_is_served(server.address);
-            return;
-        }
-        most = resident;
-    }
-    panic!("each of 8 crowds left memory: {most} KiB are resident");
+        resources(&server)[2]
+    });
+    page_is_served(server.address);
+    // What the heaps keep differs from crowd to crowd, now and then by many MiB: so the last is compared
+    // with the most of the first three. It differs by less than 150 KiB then; and by some 500 where
+    // only each stream, which is every sixth connection, leaves 24 bytes.
+    let before = resident[..3].iter().max().expect("three");
+    assert!(resident[5] <= before + 300, "{resident:?} KiB resident");
 }
