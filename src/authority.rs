@@ -1,4 +1,4 @@
-//! The value of Host: a host name or an address, and a port.
+//! A host and a port, as they stand in a URI, in Host and on the command line.
 
 use std::net::Ipv6Addr;
 
