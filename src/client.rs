@@ -38,12 +38,11 @@ impl Client {
         // client's system has acknowledged the first, which may take 40 ms.
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(limits.write / WRITE_TRIES))?;
-        let read_timeout = Duration::ZERO;
         Ok(Client {
             socket,
             address,
             limits,
-            read_timeout,
+            read_timeout: Duration::ZERO,
         })
     }
 
@@ -105,10 +104,12 @@ impl Client {
     /// Prepares to close a connection whose client may still be sending. Closing its socket outright
     /// would reset the connection, which can wipe out the response before the client has read it (RFC
     /// 9112 9.6). So this ends the sending half, then reads and discards, within bounds.
-    pub fn linger(&mut self) {
-        if self.socket.shutdown(Shutdown::Write).is_err() {
-            return;
-        }
+    ///
+    /// # Errors
+    ///
+    /// The client has disconnected.
+    pub fn linger(&mut self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)?;
         let begin = Instant::now();
         let mut buffer = vec![0; 4096];
         let mut discarded = 0;
@@ -116,9 +117,10 @@ impl Client {
             let timeout = self.limits.linger.saturating_sub(begin.elapsed());
             match self.read(&mut buffer, timeout) {
                 Ok(count @ 1..) => discarded += count,
-                _ => return,
+                _ => break,
             }
         }
+        Ok(())
     }
 }
 

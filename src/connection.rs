@@ -59,10 +59,7 @@ pub fn serve(mut client: Client, site: &Site, slot: &Slot) -> io::Result<()> {
                     false => Next::Linger,
                 }
             }
-            Next::Linger => {
-                client.linger();
-                return Ok(());
-            }
+            Next::Linger => return client.linger(),
             Next::Close => return Ok(()),
         };
     }
@@ -88,7 +85,7 @@ fn read(
 /// The time in seconds since 1970.
 fn now() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.unwrap_or_default().as_secs()
+    since_1970.map_or(0, |time| time.as_secs())
 }
 
 /// A connection apart from its socket and its clock.
@@ -178,20 +175,20 @@ impl<'a> Connection<'a> {
         // When no slot is free, none is kept for a request that may never come.
         let persists = request.may_persist && !request.has_content && free != Free::None;
         let has_content = request.method != b"HEAD";
-        let events = &self.site.events;
         let persists = match self.site.answer(request, persists) {
             Answer::Response(response) => {
                 self.respond(response, persists, has_content, second);
                 persists
             }
-            Answer::Stream(stream) if has_content => {
-                let beginning = events.beginning(&stream, self.date(second));
-                self.output.push(beginning.into());
-                return Next::Stream(stream);
-            }
             Answer::Stream(stream) => {
-                let head = events.head(&stream, self.date(second));
-                self.output.push(head.into_bytes().into());
+                let beginning = self
+                    .site
+                    .events
+                    .beginning(&stream, has_content, self.date(second));
+                self.output.push(beginning.into());
+                if has_content {
+                    return Next::Stream(stream);
+                }
                 stream.persists
             }
         };

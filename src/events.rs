@@ -106,7 +106,7 @@ impl Events {
 
     /// The head of a stream: what makes it an event stream, who may read it, and then what HTTP/1.1
     /// wants of every response, a `Date` (RFC 9110 6.6.1) and a way to find its end (RFC 9112 6.3).
-    pub fn head(&self, stream: &Stream, date: &str) -> String {
+    fn head(&self, stream: &Stream, date: &str) -> String {
         let connection = connection_option(stream.persists);
         let mut cors = String::new();
         for (name, value) in self.cors() {
@@ -129,15 +129,19 @@ impl Events {
         )
     }
 
-    /// What every stream starts with: the head, and the reconnection time in a block of its own, which
-    /// dispatches nothing.
-    pub fn beginning(&self, stream: &Stream, date: &str) -> Vec<u8> {
+    /// What every stream starts with: the head and, unless the request is HEAD, the reconnection time in
+    /// a block of its own, which dispatches nothing. `date` is the text of [`date`](crate::response::date).
+    pub fn beginning(&self, stream: &Stream, has_content: bool, date: &str) -> Vec<u8> {
+        let mut beginning = self.head(stream, date).into_bytes();
         let retry = Event {
             retry: Some(self.retry),
             ..Event::default()
         };
-        let retry = retry.encode().expect("a number holds no CR or LF");
-        [self.head(stream, date).into_bytes(), stream.framed(retry)].concat()
+        if has_content {
+            let retry = retry.encode().expect("a number holds no CR or LF");
+            beginning.extend(stream.framed(retry));
+        }
+        beginning
     }
 
     /// The response to a client for which nothing is left: 204, which tells an `EventSource` not to
@@ -207,14 +211,17 @@ impl Events {
                 News::Event(block) => {
                     client.write(&[stream.framed(block)])?;
                     *count += 1;
-                    let (address, number) = (client.address, place.seen);
-                    self.log.line(format_args!("{address} emit {number}"));
+                    self.log
+                        .line(format_args!("{} emit {}", client.address, place.seen));
                 }
                 News::Silence => {
                     let comment = event_stream::comment("keep-alive");
                     client.write(&[stream.framed(comment)])?;
                 }
-                News::End(block) => return client.write(&[stream.framed_last(block)]),
+                News::End(block) => {
+                    let last = if stream.chunked { LAST_CHUNK } else { b"" };
+                    return client.write(&[&stream.framed(block), last]);
+                }
             }
         }
     }
@@ -224,14 +231,5 @@ impl Stream {
     /// A block of the stream as it is sent.
     fn framed(&self, block: Vec<u8>) -> Vec<u8> {
         if self.chunked { chunk(&block) } else { block }
-    }
-
-    /// The last block, and the last chunk.
-    fn framed_last(&self, block: Vec<u8>) -> Vec<u8> {
-        let mut bytes = self.framed(block);
-        if self.chunked {
-            bytes.extend_from_slice(LAST_CHUNK);
-        }
-        bytes
     }
 }

@@ -1,6 +1,6 @@
 //! The fields of a request: what they mean, and which contradict each other.
 
-use crate::authority::is_host;
+use crate::authority::is_authority;
 use crate::request_error::RequestError;
 use crate::response::Status;
 
@@ -34,14 +34,15 @@ impl<'a> Fields<'a> {
         elements.filter(|element| !element.is_empty())
     }
 
-    /// Exactly one Host in HTTP/1.1. HTTP/1.0 may leave it out (RFC 9112 3.2).
+    /// Exactly one Host in HTTP/1.1, empty or a host and a port (RFC 9110 7.2). HTTP/1.0 may leave it out
+    /// (RFC 9112 3.2).
     pub(crate) fn check_host(&self, version: Version) -> Result<(), RequestError> {
         let mut hosts = self.values("host");
         match (hosts.next(), hosts.next()) {
             (None, _) if version == Version::Http10 => Ok(()),
             (None, _) => bad_request("an HTTP/1.1 request has a Host field"),
             (_, Some(_)) => bad_request("a request has one Host field"),
-            (Some(host), None) if is_host(host) => Ok(()),
+            (Some(host), None) if host.is_empty() || is_authority(host) => Ok(()),
             _ => bad_request("Host is a host name or address and, after a colon, a port number"),
         }
     }
@@ -95,7 +96,8 @@ impl<'a> Fields<'a> {
                 if others.iter().any(|coding| is_word(coding, "chunked")) {
                     return bad_request("content is chunked once");
                 }
-                Err(other_coding())
+                let reason = "this server knows no transfer coding but chunked";
+                Err(RequestError::new(Status(501, "Not Implemented"), reason))
             }
             _ => bad_request("the final transfer coding of a request is chunked"),
         }
@@ -130,9 +132,4 @@ pub(crate) fn is_token(byte: u8) -> bool {
 
 fn bad_request<T>(reason: &'static str) -> Result<T, RequestError> {
     Err(RequestError::bad_request(reason))
-}
-
-fn other_coding() -> RequestError {
-    let status = Status(501, "Not Implemented");
-    RequestError::new(status, "this server knows no transfer coding but chunked")
 }

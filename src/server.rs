@@ -131,8 +131,11 @@ fn start_threads(receiver: Receiver<Accepted>, site: Site, slots: &Slots, errors
             // `thread::spawn` would panic when the system refuses a thread.
             let thread = thread::Builder::new().stack_size(STACK);
             thread.spawn(move || {
+                // The slot is freed last, when the socket is closed: otherwise there could be more
+                // open sockets than slots. An error means that the client has disconnected.
                 let (socket, address, slot) = accepted.lock().ok()?.take()?;
-                serve_connection(socket, address, &slot, &site)
+                let client = Client::new(socket, address, site.limits).ok()?;
+                connection::serve(client, &site, &slot).ok()
             })
         };
         while let Err(error) = start() {
@@ -143,16 +146,4 @@ fn start_threads(receiver: Receiver<Accepted>, site: Site, slots: &Slots, errors
             );
         }
     }
-}
-
-/// Serves a client, and closes its socket. Only then does the caller free the slot: otherwise there
-/// could be more open sockets than slots. `None` means that the client has disconnected.
-fn serve_connection(
-    socket: TcpStream,
-    address: SocketAddr,
-    slot: &Slot,
-    site: &Site,
-) -> Option<()> {
-    let client = Client::new(socket, address, site.limits).ok()?;
-    connection::serve(client, site, slot).ok()
 }

@@ -7,8 +7,6 @@ use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -261,27 +259,6 @@ fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
         line.contains("index.html: ") && line.lines().count() == 1,
         "{line}"
     );
-}
-
-#[test]
-fn a_page_that_is_not_a_regular_file_ends_the_program_with_1_and_a_line_that_says_so() {
-    // Standard input is a pipe that nobody writes to.
-    for device in ["/dev/stdin", "/dev/zero"] {
-        page_is_refused(device.as_ref(), "it is not a regular file");
-    }
-}
-
-/// Starts the server with a link to this for its page.
-fn page_is_refused(target: &Path, reason: &str) {
-    let folder = Folder::create();
-    let page = folder.join("index.html");
-    symlink(target, &page).expect("a link");
-    let (reader, _writer) = io::pipe().expect("a pipe");
-    let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--www"]);
-    let output = run_to_end(command.arg(&folder.0).stdin(reader));
-    assert_eq!(output.status.code(), Some(1));
-    let line = format!("bare-sse: can't read {}: {reason}\n", page.display());
-    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
 }
 
 #[test]
