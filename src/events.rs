@@ -45,13 +45,14 @@ use crate::request::Request;
 use crate::response::{Field, LAST_CHUNK, Response, chunk, connection_option};
 use crate::source::{News, Place, Source};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What all streams have in common.
 #[derive(Debug)]
 pub struct Events {
     /// Where the events come from.
-    pub source: Box<dyn Source>,
+    pub source: Arc<dyn Source>,
     /// The reconnection time that clients are told.
     pub retry: Duration,
     /// The origin whose pages may read the stream, or `*` (Fetch, CORS protocol). It has no CR and
@@ -81,9 +82,9 @@ pub struct Stream {
 impl Events {
     /// The events of this source, with a reconnection time of 10 s and a comment after 15 s of silence,
     /// for pages of the same origin.
-    pub fn new(source: impl Source + 'static, log: Log) -> Events {
+    pub fn new(source: Arc<dyn Source>, log: Log) -> Events {
         Events {
-            source: Box::new(source),
+            source,
             retry: Duration::from_secs(10),
             allow_origin: None,
             longest_silence: Duration::from_secs(15),
@@ -207,10 +208,16 @@ impl Events {
     fn write_news(&self, stream: Stream, client: &mut Client, count: &mut u64) -> io::Result<()> {
         let mut place = stream.place;
         loop {
+            let seen = place.seen;
             match self.source.next(&mut place, self.longest_silence) {
                 News::Event(block) => {
                     client.write(&[stream.framed(block)])?;
                     *count += 1;
+                    let missed = place.seen - seen - 1;
+                    if missed > 0 {
+                        self.log
+                            .line(format_args!("{} missed {missed}", client.address));
+                    }
                     self.log
                         .line(format_args!("{} emit {}", client.address, place.seen));
                 }

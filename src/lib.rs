@@ -89,6 +89,7 @@ pub mod event_stream;
 pub mod events;
 pub mod fields;
 pub mod limits;
+pub mod lines;
 pub mod log;
 pub mod options;
 pub mod page;

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-bare-sse: a counter as server-sent events on /events, a page on every other path
+bare-sse: server-sent events on /events, a page on every other path
 
     --listen ADDRESS:PORT   [127.0.0.1:3000]  with port 0 the system chooses one, which is printed;
                                               - is a listening socket on standard input
+    --lines                 [a counter]       each line of standard input is an event for all clients
     --interval DURATION     [1s]              time between events; 0s: as fast as the client reads
     --retry DURATION        [10s]             the reconnection time that clients are told
     --count N               [no end]          end each stream after event N
@@ -50,6 +51,8 @@ pub struct Options {
     /// Where to listen: an address or a host name, a colon, and a port; or `-` for the listening
     /// socket that is standard input.
     pub listen: String,
+    /// Whether the events are the lines of standard input. Then `interval` and `count` have no meaning.
+    pub lines: bool,
     /// The time between two events. Zero means as fast as the client reads.
     pub interval: Duration,
     /// The number of the last event, if there is one.
@@ -70,6 +73,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             listen: "127.0.0.1:3000".into(),
+            lines: false,
             interval: Duration::from_secs(1),
             count: None,
             retry: Duration::from_secs(10),
@@ -99,6 +103,8 @@ impl Command {
     pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
         let mut options = Options::default();
         let mut words = words.into_iter();
+        // An option that --lines leaves without a meaning.
+        let mut conflict = None;
         while let Some(word) = words.next() {
             let unknown = |word| format!("there is no option {word}: --help lists them");
             let word = word.into_string();
@@ -110,6 +116,7 @@ impl Command {
             // What follows an equals sign, or the next word.
             let mut value = || given.take().or_else(|| words.next());
             match flag {
+                "--lines" => options.lines = true,
                 "--listen" => options.listen = parsed(flag, value(), ADDRESS, address)?,
                 "--interval" => options.interval = parsed(flag, value(), DURATION, duration)?,
                 "--retry" => options.retry = parsed(flag, value(), DURATION, duration)?,
@@ -129,6 +136,17 @@ impl Command {
             if let Some(given) = given {
                 return Err(format!("{flag} accepts no value, but got {given:?}"));
             }
+            if flag == "--interval" || flag == "--count" {
+                conflict = Some(format!(
+                    "--lines has no {flag}: lines come when they are written"
+                ));
+            }
+        }
+        if options.listen == "-" {
+            conflict = Some("--lines and --listen - both need standard input".into());
+        }
+        if let Some(conflict) = conflict.filter(|_| options.lines) {
+            return Err(conflict);
         }
         Ok(Command::Serve(options))
     }

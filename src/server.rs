@@ -38,12 +38,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// ```
 /// use bare_sse::{counter::Counter, events::Events, log::Log, page::Page, server, site::Site};
-/// use std::{net::TcpListener, time::Duration};
+/// use std::{net::TcpListener, sync::Arc, time::Duration};
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?; // a free port
 /// println!("http://{}", listener.local_addr()?);
 /// let counter = Counter::new(Duration::from_secs(1), None);
-/// let site = Site::new(Page::built_in(), Events::new(counter, Log::none()));
+/// let site = Site::new(Page::built_in(), Events::new(Arc::new(counter), Log::none()));
 /// let errors = Log::to(std::io::stderr(), Log::none())?;
 /// std::thread::spawn(move || server::serve(&listener, site, 100, &errors));
 /// # Ok::<(), std::io::Error>(())

@@ -1,9 +1,11 @@
 //! A source of events: where a client begins, and what comes next for it.
 //!
-//! For events of your own, write these two functions, as [`counter`](crate::counter) does, and hand
-//! your source to [`Events`](crate::events::Events). They answer four questions: Where does a client
-//! without a last event ID begin? Which events are kept for clients that come back? What does a client
-//! get whose next event is no longer kept? And what if its ID is from before a restart?
+//! For events of your own, write these two functions, and hand your source to
+//! [`Events`](crate::events::Events). They answer four questions: Where does a client without a last
+//! event ID begin? Which events are kept for clients that come back? What does a client get whose next
+//! event is no longer kept? And what if its ID is from before a restart?
+//!
+//! [`counter`](crate::counter) and [`lines`](crate::lines) answer them in two ways.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -14,8 +16,9 @@ pub trait Source: Debug + Send + Sync {
     /// there is nothing left for it: it gets 204, which tells it not to come back.
     fn begin(&self, last_event_id: Option<&[u8]>) -> Option<Place>;
 
-    /// Waits for what comes next for the client at this place, and moves the place on. Returns
-    /// [`News::Silence`] when nothing has come for about as long as `longest_silence`.
+    /// Waits for what comes next for the client at this place. An event moves the place on by one, and
+    /// further by as many as the client has missed. Returns [`News::Silence`] when nothing has come for
+    /// about as long as `longest_silence`.
     fn next(&self, place: &mut Place, longest_silence: Duration) -> News;
 }
 
@@ -31,7 +34,7 @@ pub struct Place {
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// An event: a whole block of the event stream.
+    /// An event: a whole block of the event stream, or two if the first tells what was missed.
     Event(Vec<u8>),
     /// Nothing for so long that a comment should show that the connection is alive.
     Silence,
