@@ -90,6 +90,13 @@ fn the_program_keeps_these_limits() {
             assert_eq!(client.read_to_end(), b"");
             at_least(75);
         });
+        scope.spawn(|| {
+            let silent = Server::start(&["--interval", "60m"]);
+            let mut client = silent.connect();
+            client.send_get("/events", "");
+            client.read_until("\n\n\r\nd\r\n: keep-alive\n\r\n");
+            at_least(15);
+        });
         // It does not read.
         let mut client = connect();
         client.send_get("/events", "");
@@ -248,6 +255,37 @@ fn a_client_that_reads_a_fast_stream_slowly_but_steadily_stays() {
     };
     // A stall of the machine makes the client slower. The server's fault would show every time.
     assert!((0..5).any(|_| stays()));
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_their_order_whatever_the_size_of_the_page() {
+    for size in [0, 200_000] {
+        let page = vec![b'x'; size];
+        let folder = Folder::with_page(&page);
+        let server = Server::start(&["--www", folder.0.to_str().expect("UTF-8")]);
+        let mut client = server.connect();
+        let requests = [
+            ("GET / HTTP/1.1", 200),
+            ("HEAD / HTTP/1.1", 200),
+            ("GET / HTTP/1.0", 200),
+            ("BREW / HTTP/1.1", 501),
+            ("POST / HTTP/1.1", 405),
+        ];
+        let order: Vec<_> = (0..100).map(|n| requests[n * n % 7 % 5]).collect();
+        let fields = "Host: x\r\nConnection: keep-alive";
+        let all = order
+            .iter()
+            .map(|(line, _)| format!("{line}\r\n{fields}\r\n\r\n"));
+        client.send(all.collect::<String>().as_bytes());
+        for (line, status) in order {
+            let answer = client.read_response(line.starts_with("HEAD"));
+            assert_eq!(answer.status(), status, "{line}");
+            assert_eq!(answer.field("Connection"), Some("keep-alive"), "{line}");
+            if line.starts_with("GET") {
+                assert!(answer.content == page, "{line}: not the page");
+            }
+        }
+    }
 }
 
 /// So many connections, which hold all slots or threads, and open again whenever they are closed.
@@ -520,7 +558,7 @@ fn a_client_that_leaves_a_silent_stream_is_noticed_at_the_next_comment() {
     let server = InProcess::start(site, 10);
     let mut client = server.connect();
     client.send_get("/events", "");
-    client.read_until(": keep-alive\n");
+    client.read_until("\n\n\r\nd\r\n: keep-alive\n\r\n");
     drop(client);
     wait_until("it has left", || {
         texts

@@ -2,6 +2,7 @@
 
 mod browser;
 mod connection;
+mod counter;
 mod event_stream;
 mod fuzz;
 mod handed_socket;
@@ -17,4 +18,4 @@ mod response;
 mod streams;
 mod support;
 mod thirty_lines;
-mod wire;
+mod transcripts;

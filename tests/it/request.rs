@@ -20,14 +20,14 @@ fn every_row_of_the_table_is_accepted_or_refused_with_its_status() {
     for row in rows() {
         match request::parse(&row.bytes) {
             Ok(request) => {
-                assert!(row.is_valid, "{}: {request:?}", row.rule);
+                assert!(row.is_valid(), "{}: {request:?}", row.rule);
                 let request = request.unwrap_or_else(|| panic!("{}: not complete", row.rule));
                 let persists = request.may_persist && !request.has_content;
-                assert_eq!(persists, row.persists, "{}", row.rule);
+                assert_eq!(persists, row.persists(), "{}", row.rule);
             }
             Err(error) => {
-                assert!(!row.is_valid, "{}: {error:?}", row.rule);
-                assert_eq!(error.status.0, row.status, "{}: {error:?}", row.rule);
+                assert!(!row.is_valid(), "{}: {error:?}", row.rule);
+                assert_eq!(error.status.0, row.status(), "{}: {error:?}", row.rule);
             }
         }
     }

@@ -1,0 +1,272 @@
+//! The transcripts of `tests/transcripts`, whose README explains the notation: what they show is what
+//! is on the wire.
+
+use crate::support::table::{NEXT, PAGE, expand, rows, shortened};
+use crate::support::{PATIENCE, RawClient, Server, bare_sse};
+use bare_sse::response::date;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::process::{ChildStdin, Stdio};
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How requests come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Delivery {
+    Whole,
+    ByteByByte,
+    WithMoreAfter,
+}
+
+/// A line, or several lines of what is sent at once: the connection, the mark and the text.
+type Step = (char, char, String);
+
+const END: &str = "[end]";
+
+/// The steps of an exchange. Lines without a mark are for the reader.
+fn steps(exchange: &str) -> Vec<Step> {
+    let mut steps = Vec::<Step>::new();
+    for line in exchange.lines() {
+        let (connection, line) = match line.strip_prefix('2') {
+            Some(rest) if rest.starts_with(['>', '<']) => ('2', rest),
+            _ => ('1', line),
+        };
+        let Some((mark @ ("$" | ">" | "<" | "|" | "!" | "~"), text)) = line.split_once(' ') else {
+            continue;
+        };
+        let mark = char::from(mark.as_bytes()[0]);
+        match steps.last_mut() {
+            Some((c, '>', sent)) if (*c, mark) == (connection, '>') && text != END => *sent += text,
+            _ => steps.push((connection, mark, text.into())),
+        }
+    }
+    steps
+}
+
+/// The program, as a transcript has started it.
+struct Program {
+    server: Server,
+    input: Option<ChildStdin>,
+    errors: Receiver<String>,
+    delivery: Delivery,
+    /// When it was started, in seconds since 1970.
+    started: u64,
+    /// What `‹run›` stands for, when it has come.
+    run: Option<String>,
+}
+
+fn now() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.expect("a time").as_secs()
+}
+
+impl Program {
+    fn start(command: &str, delivery: Delivery) -> Program {
+        let words = command.strip_prefix("bare-sse").expect("the program");
+        let mut command = bare_sse(&Vec::from_iter(words.split_whitespace()));
+        let command = command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let started = now();
+        let mut server = Server::from_command(command);
+        Program {
+            input: server.process.stdin.take(),
+            errors: server.errors(),
+            server,
+            delivery,
+            started,
+            run: None,
+        }
+    }
+
+    fn end(mut self) {
+        self.server.kill();
+        assert_eq!(Vec::from_iter(self.errors), [""; 0], "on standard error");
+    }
+
+    /// The bytes of a text in which nothing is left open.
+    fn bytes(&self, text: &str) -> Vec<u8> {
+        match &self.run {
+            Some(run) => expand(&text.replace("‹run›", run)),
+            None => expand(text),
+        }
+    }
+
+    fn play(&mut self, steps: &[Step]) {
+        let mut clients = BTreeMap::new();
+        for (at, (connection, mark, text)) in steps.iter().enumerate() {
+            match (mark, text.as_str()) {
+                ('>' | '<', text) => {
+                    let client = clients.remove(connection);
+                    let client = client.unwrap_or_else(|| self.server.connect());
+                    let later = steps[at + 1..].iter().filter(|step| step.0 == *connection);
+                    let client = self.play_one(client, *mark, text, &Vec::from_iter(later));
+                    clients.extend(client.map(|client| (*connection, client)));
+                }
+                ('|', END) => self.input = None,
+                ('|', text) => {
+                    let input = self.input.as_mut().expect("an input");
+                    input.write_all(&expand(text)).expect("it is read");
+                }
+                ('!', line) => {
+                    assert_eq!(self.errors.recv_timeout(PATIENCE).as_deref(), Ok(line));
+                }
+                ('~', time) => {
+                    let time = time.strip_suffix("ms").expect("milliseconds");
+                    let time = Duration::from_millis(time.parse().expect("a number"));
+                    let clients = clients.values_mut();
+                    clients.for_each(|client: &mut RawClient| client.gets_nothing_for(time));
+                }
+                _ => panic!("{text} starts no exchange"),
+            }
+        }
+        for mut client in clients.into_values() {
+            if self.delivery != Delivery::WithMoreAfter {
+                client.send(NEXT);
+            }
+            let answer = client.read_response(false);
+            assert!(answer.content == PAGE, "{answer:?} is not the page");
+        }
+    }
+
+    /// A step of one connection, which is returned unless it has ended or will be left.
+    fn play_one(
+        &mut self,
+        mut client: RawClient,
+        mark: char,
+        text: &str,
+        later: &[&Step],
+    ) -> Option<RawClient> {
+        match (mark, text) {
+            ('>', END) => client.end_its_half(),
+            ('>', _) => {
+                let mut bytes = self.bytes(text);
+                let is_last = later.iter().all(|step| step.1 != '>');
+                if is_last && self.delivery == Delivery::WithMoreAfter {
+                    bytes.extend(NEXT);
+                }
+                let size = match self.delivery {
+                    Delivery::ByteByByte => 1,
+                    _ => bytes.len(),
+                };
+                // A server that has refused the beginning need not read the rest.
+                let mut pieces = bytes.chunks(size);
+                let _ = pieces.try_for_each(|piece| client.try_send(piece));
+            }
+            (_, END) => {
+                assert_eq!(client.read_to_end(), b"");
+                return None;
+            }
+            (_, "…") => {
+                let next = self.bytes(&later.first()?.2);
+                client.read_until(str::from_utf8(&next).expect("text"));
+                client.bytes.splice(..0, next);
+            }
+            _ => self.expect(&mut client, text),
+        }
+        Some(client)
+    }
+
+    /// Reads the bytes of this text.
+    fn expect(&mut self, client: &mut RawClient, text: &str) {
+        for part in text.split_inclusive('›') {
+            let open = ["‹date›", "‹run›"]
+                .into_iter()
+                .find(|open| part.ends_with(open));
+            let expected = expand(
+                part.strip_suffix(open.unwrap_or_default())
+                    .expect("its end"),
+            );
+            let read = client.read_bytes(expected.len());
+            let texts = [read, expected].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            assert_eq!(texts[0], texts[1], "in {text}");
+            if open == Some("‹date›") {
+                let read = client.read_bytes(date(0).len());
+                let is_it = |second| date(second).as_bytes() == read;
+                assert!((self.started..=now()).any(is_it), "another time: {read:?}");
+            } else if open == Some("‹run›") {
+                let read = String::from_utf8(client.read_bytes(13)).expect("digits");
+                assert_eq!(*self.run.get_or_insert(read.clone()), read);
+            }
+        }
+    }
+}
+
+/// An exchange that takes place. If it fails, it is shown.
+struct Exchange<'a>(&'a str, Delivery, &'a str);
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("in {}, {:?}:\n{}\n", self.0, self.1, self.2);
+        }
+    }
+}
+
+/// Plays all exchanges of a file.
+fn play(file: &str, text: &str, delivery: Delivery) {
+    let mut program = None;
+    for exchange in text.split("\n\n") {
+        let _exchange = Exchange(file, delivery, exchange);
+        let mut steps = steps(exchange);
+        if let Some((_, '$', command)) = steps.first() {
+            program.into_iter().for_each(Program::end);
+            program = Some(Program::start(command, delivery));
+            steps.remove(0);
+        }
+        if !steps.is_empty() {
+            program.as_mut().expect("it is started").play(&steps);
+        }
+    }
+    program.expect("it is started").end();
+}
+
+#[test]
+fn what_every_transcript_shows_is_on_the_wire() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+    thread::scope(|scope| {
+        for file in fs::read_dir(folder).expect("the transcripts") {
+            let path = file.expect("a file").path();
+            let name = path
+                .file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            if ["README", "heads"].contains(&&*name) {
+                continue;
+            }
+            let text = fs::read_to_string(path).expect("text");
+            scope.spawn(move || {
+                for delivery in [
+                    Delivery::Whole,
+                    Delivery::ByteByByte,
+                    Delivery::WithMoreAfter,
+                ] {
+                    play(&name, &text, delivery);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_head_gets_its_answer() {
+    let server = Server::start(&["--interval", "60m"]);
+    for row in rows() {
+        let mut client = server.connect();
+        let _ = client.try_send(&row.bytes);
+        let answer = client.read_response(row.is_head());
+        assert_eq!(
+            shortened(&answer.head, &answer.content),
+            row.answer,
+            "{}",
+            row.rule
+        );
+        if row.persists() {
+            client.send(NEXT);
+            assert!(client.read_response(false).content == PAGE, "{}", row.rule);
+        } else {
+            assert_eq!(client.read_to_end(), b"", "{}", row.rule);
+        }
+    }
+}
