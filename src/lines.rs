@@ -60,14 +60,12 @@ struct Kept {
 impl Source for Lines {
     fn begin(&self, last_event_id: Option<&[u8]>) -> Option<Place> {
         let kept = self.lock();
-        let seen = match last_event_id {
+        let number = |id| self.number(id).filter(|&number| number <= kept.count());
+        let seen = match last_event_id.map(number) {
             None if !kept.is_over => kept.count(),
-            None => kept.gone,
-            Some(id) => match self.number(id).filter(|&number| number <= kept.count()) {
-                Some(number) if kept.is_over && number == kept.count() => return None,
-                Some(number) => number,
-                None => kept.gone,
-            },
+            Some(Some(number)) if kept.is_over && number == kept.count() => return None,
+            Some(Some(number)) => number,
+            None | Some(None) => kept.gone,
         };
         let due = Duration::ZERO;
         Some(Place { seen, due })

@@ -15,6 +15,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     match run() {
@@ -82,7 +83,8 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
     let source: Arc<dyn Source> = if options.lines {
         Lines::of(io::stdin(), errors.clone()).map_err(no_thread)?
     } else {
-        Arc::new(Counter::new(options.interval, options.count))
+        let interval = options.interval.unwrap_or(Duration::from_secs(1));
+        Arc::new(Counter::new(interval, options.count))
     };
     let events = Events {
         retry: options.retry,

@@ -30,11 +30,11 @@ pub const STACK: usize = 128 * 1024;
 /// How long the server waits when the system refuses a file descriptor, memory or a thread.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves every client of `listener`, at most `max_connections` at a time. More clients wait in the
+/// Serves every client of `listener`, at most `max_connections` at a time, which is at least 1. More clients wait in the
 /// system's listen queue. Trouble is told to `errors`.
 ///
-/// Returns only an error: the socket can never accept, because it does not listen, or the system
-/// refuses the second thread.
+/// Returns only an error: the socket can never accept, because it does not listen, or there is no thread
+/// to start others.
 ///
 /// ```
 /// use bare_sse::{counter::Counter, events::Events, log::Log, page::Page, server, site::Site};
@@ -95,8 +95,9 @@ fn accept_clients(
         match listener.accept() {
             Ok((socket, address)) => {
                 has_accepted = true;
-                // It fails only if the other thread has panicked.
-                let _ = sender.send((socket, address, slots.take()));
+                if sender.send((socket, address, slots.take())).is_err() {
+                    return io::Error::other("the thread that starts others has panicked");
+                }
             }
             Err(error) => match error.kind() {
                 // The client has already disconnected, or a signal came.
