@@ -48,7 +48,14 @@ pub fn serve(mut client: Client, site: &Site, slot: &Slot) -> io::Result<()> {
         next = match next {
             Next::Read => {
                 buffer.resize(BUFFER, 0);
-                read(&mut connection, &mut client, &mut buffer, slot)?
+                let left = connection.time_left(slot.free(), Instant::now());
+                match client.read(&mut buffer, left.min(SLICE)) {
+                    Ok(0) => connection.cut_off(now()),
+                    Ok(count) => connection.receive(&buffer[..count], slot.free(), now()),
+                    Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
+                    Err(_) if left > SLICE => Next::Read,
+                    Err(_) => connection.time_out(now()),
+                }
             }
             Next::Stream(stream) => {
                 // It may last for days, and keeps no buffer.
@@ -62,23 +69,6 @@ pub fn serve(mut client: Client, site: &Site, slot: &Slot) -> io::Result<()> {
             Next::Linger => return client.linger(),
             Next::Close => return Ok(()),
         };
-    }
-}
-
-/// Reads once, and hands over what comes: bytes, the end, or nothing in time.
-fn read(
-    connection: &mut Connection<'_>,
-    client: &mut Client,
-    buffer: &mut [u8],
-    slot: &Slot,
-) -> io::Result<Next> {
-    let left = connection.time_left(slot.free(), Instant::now());
-    match client.read(buffer, left.min(SLICE)) {
-        Ok(0) => Ok(connection.cut_off(now())),
-        Ok(count) => Ok(connection.receive(&buffer[..count], slot.free(), now())),
-        Err(error) if error.kind() != ErrorKind::TimedOut => Err(error),
-        Err(_) if left > SLICE => Ok(Next::Read),
-        Err(_) => Ok(connection.time_out(now())),
     }
 }
 

@@ -73,10 +73,9 @@ impl Source for Lines {
 
     fn next(&self, place: &mut Place, longest_silence: Duration) -> News {
         let is_silent = |kept: &mut Kept| !kept.is_over && place.seen == kept.count();
-        let wait = self
-            .more
-            .wait_timeout_while(self.lock(), longest_silence, is_silent);
-        let (kept, wait) = wait.expect("no thread panics while it has the lock");
+        let (kept, more) = (self.lock(), &self.more);
+        let wait = more.wait_timeout_while(kept, longest_silence, is_silent);
+        let (kept, wait) = wait.expect("no panic under this lock");
         if wait.timed_out() {
             return News::Silence;
         }
@@ -186,9 +185,7 @@ impl Lines {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept
-            .lock()
-            .expect("no thread panics while it has the lock")
+        self.kept.lock().expect("no panic under this lock")
     }
 }
 

@@ -135,15 +135,23 @@ impl Command {
                 return Err(format!("{flag} accepts no value, but got {given:?}"));
             }
         }
-        if options.lines && (options.interval.is_some() || options.count.is_some()) {
+        options.check()?;
+        Ok(Command::Serve(options))
+    }
+}
+
+impl Options {
+    /// Refuses options that exclude each other.
+    fn check(&self) -> Result<(), String> {
+        if self.lines && (self.interval.is_some() || self.count.is_some()) {
             return Err(
-                "--lines has no --interval and no --count: a line is sent when it comes".into(),
+                "--lines excludes --interval and --count: a line is sent when it comes".into(),
             );
         }
-        if options.lines && options.listen == "-" {
+        if self.lines && self.listen == "-" {
             return Err("--lines and --listen - both need standard input".into());
         }
-        Ok(Command::Serve(options))
+        Ok(())
     }
 }
 

@@ -83,12 +83,9 @@ fn accept_clients(
     let mut has_accepted = false;
     loop {
         if slots.are_all_taken() {
-            let taken = match slots.count {
-                1 => "the only connection is taken".into(),
-                count => format!("all {count} connections are taken"),
-            };
+            let line = "connections are taken: new clients wait for one to end";
             full.meet(
-                || errors.line(format_args!("{taken}: new clients wait for one to end")),
+                || errors.line(format_args!("{0} of {0} {line}", slots.count)),
                 || slots.wait(),
             );
         }

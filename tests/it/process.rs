@@ -354,7 +354,7 @@ fn a_limit_of_open_files_that_allows_fewer_connections_is_told_with_its_cure() {
 
 #[test]
 fn lines_exclude_what_has_no_meaning_with_them_in_either_order() {
-    let counter = "--lines has no --interval and no --count: a line is sent when it comes";
+    let counter = "--lines excludes --interval and --count: a line is sent when it comes";
     let input = "--lines and --listen - both need standard input";
     for (words, line) in [
         (["--interval", "1s"], counter),
