@@ -122,6 +122,8 @@ fn each_line_of_the_file_is_a_case_of_its_own() {
     let ["[", lines @ .., "]"] = &lines[..] else {
         panic!("not an array");
     };
+    let promise = format!("It has {} cases", lines.len());
+    assert!(include_str!("../wire-format.md").contains(&promise));
     let mut seen = HashSet::new();
     for (number, line) in lines.iter().enumerate() {
         let json = match line.strip_suffix(',') {
@@ -306,7 +308,7 @@ impl Streams {
             "bytes" => (bytes.chunks(1 + bytes.len() / 1000 * 10).collect(), 3),
             at => {
                 let (begin, end) = bytes.split_at(at.parse().expect("a place"));
-                (vec![begin, end], 15)
+                (vec![begin, end], 25)
             }
         };
         socket.write_all(
