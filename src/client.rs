@@ -1,6 +1,6 @@
 //! A client: its socket, read and written within time limits.
 //!
-//! The limits are the socket's own timeouts.
+//! Each read and each write is bounded by a timeout of the socket.
 
 use crate::limits::Limits;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -38,17 +38,16 @@ impl Client {
         // client's system has acknowledged the first, which may take 40 ms.
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(limits.write / WRITE_TRIES))?;
-        let read_timeout = Duration::ZERO;
         Ok(Client {
             socket,
             address,
             limits,
-            read_timeout,
+            read_timeout: Duration::ZERO,
         })
     }
 
-    /// Reads what is there, or waits until something is, for `timeout`, rounded up to hundredths of a
-    /// second. Returns how many bytes came. 0 is the end: the client will send no more.
+    /// Reads what is there, or waits up to `timeout`, rounded up to 10 ms, for something. Returns how many
+    /// bytes came. 0 is the end: the client will send no more.
     ///
     /// # Errors
     ///
@@ -58,7 +57,7 @@ impl Client {
         if timeout.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        // Setting the socket's timeout is a system call. Rounded, it is mostly what it was.
+        // Setting the socket's timeout is a system call. Rounded, it is more often what it was.
         let timeout = Duration::from_millis(timeout.as_nanos().div_ceil(10_000_000) as u64 * 10);
         if self.read_timeout != timeout {
             self.socket.set_read_timeout(Some(timeout))?;
@@ -105,10 +104,12 @@ impl Client {
     /// Prepares to close a connection whose client may still be sending. Closing its socket outright
     /// would reset the connection, which can wipe out the response before the client has read it (RFC
     /// 9112 9.6). So this ends the sending half, then reads and discards, within bounds.
-    pub fn linger(&mut self) {
-        if self.socket.shutdown(Shutdown::Write).is_err() {
-            return;
-        }
+    ///
+    /// # Errors
+    ///
+    /// The client has disconnected.
+    pub fn linger(&mut self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)?;
         let begin = Instant::now();
         let mut buffer = vec![0; 4096];
         let mut discarded = 0;
@@ -116,9 +117,10 @@ impl Client {
             let timeout = self.limits.linger.saturating_sub(begin.elapsed());
             match self.read(&mut buffer, timeout) {
                 Ok(count @ 1..) => discarded += count,
-                _ => return,
+                _ => break,
             }
         }
+        Ok(())
     }
 }
 

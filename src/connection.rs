@@ -5,7 +5,7 @@
 //!
 //! A connection closes after a response that says so. That is each response to a client that wants it
 //! (RFC 9112 9.3), to a request with content, to bytes that are not a request, and to any request while
-//! no slot is free; and to HTTP/1.0 the stream.
+//! no slot is free; and the stream, for an HTTP/1.0 client.
 //!
 //! Responses leave in the order of their requests (RFC 9112 9.3.2). Pipelined requests are usually
 //! answered in one write.
@@ -26,12 +26,12 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How many bytes are read at once. More than 1 KiB: the C library keeps smaller blocks for the thread
-/// that has freed them, so each stream would hold one as long as it lasts.
+/// How many bytes are read at once. More than 1 KiB, because the C library keeps smaller blocks for the
+/// thread that has freed them, and each stream would hold one as long as it lasts.
 const BUFFER: usize = 2048;
 
-/// How long a read waits before it is asked again how much time is left: when slots become scarce, a
-/// client that is idle already has less.
+/// The longest single read. After it the time that is left is computed anew, because slots may have
+/// become scarce meanwhile.
 const SLICE: Duration = Duration::from_secs(3);
 
 /// Serves a client until the connection ends, and closes its socket. `slot` is the connection's own.
@@ -59,10 +59,7 @@ pub fn serve(mut client: Client, site: &Site, slot: &Slot) -> io::Result<()> {
                     false => Next::Linger,
                 }
             }
-            Next::Linger => {
-                client.linger();
-                return Ok(());
-            }
+            Next::Linger => return client.linger(),
             Next::Close => return Ok(()),
         };
     }
@@ -88,7 +85,7 @@ fn read(
 /// The time in seconds since 1970.
 fn now() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_1970.unwrap_or_default().as_secs()
+    since_1970.map_or(0, |time| time.as_secs())
 }
 
 /// A connection apart from its socket and its clock.
@@ -118,7 +115,7 @@ pub enum Next {
     Stream(Stream),
     /// Close, but first read and discard: the client may still be sending.
     Linger,
-    /// Close: there is nothing more to read.
+    /// Close: no more is expected from the client.
     Close,
 }
 
@@ -135,7 +132,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// How long the next bytes may take from `now` on. Zero means that time is over.
+    /// How long the next bytes may take from `now` on. Zero means that time is over. When this is first
+    /// called after something has come, the wait begins.
     pub fn time_left(&mut self, free: Free, now: Instant) -> Duration {
         let limits = match free {
             Free::Many => self.site.limits,
@@ -176,32 +174,32 @@ impl<'a> Connection<'a> {
     /// Answers one request. `is_last` if nothing was read after it.
     fn answer(&mut self, request: &Request<'_>, is_last: bool, free: Free, second: u64) -> Next {
         // When no slot is free, none is kept for a request that may never come.
-        let persists = request.may_persist && !request.has_content && free != Free::None;
+        let may_persist = request.may_persist && !request.has_content && free != Free::None;
         let has_content = request.method != b"HEAD";
-        let events = &self.site.events;
-        let persists = match self.site.answer(request, persists) {
+        let persists = match self.site.answer(request, may_persist) {
             Answer::Response(response) => {
-                self.respond(response, persists, has_content, second);
-                persists
-            }
-            Answer::Stream(stream) if has_content => {
-                let beginning = events.beginning(&stream, self.date(second));
-                self.output.push(beginning.into());
-                return Next::Stream(stream);
+                self.respond(response, may_persist, has_content, second);
+                may_persist
             }
             Answer::Stream(stream) => {
-                let head = events.head(&stream, self.date(second));
-                self.output.push(head.into_bytes().into());
+                let beginning = self
+                    .site
+                    .events
+                    .beginning(&stream, has_content, self.date(second));
+                self.output.push(beginning.into());
+                if has_content {
+                    return Next::Stream(stream);
+                }
                 stream.persists
             }
         };
         // A client that asks for the close itself seldom sends more, and what it sends does no harm once
         // the responses have reached its system. To linger for it too would make connections per second
         // fall by a quarter.
-        let is_all_read = !request.may_persist && !request.has_content && is_last;
+        let may_close_at_once = !request.may_persist && !request.has_content && is_last;
         match persists {
             true => Next::Read,
-            false if is_all_read => Next::Close,
+            false if may_close_at_once => Next::Close,
             false => Next::Linger,
         }
     }

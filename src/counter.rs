@@ -51,10 +51,7 @@ impl Source for Counter {
         if left > longest_silence {
             return News::Silence;
         }
-        *place = Place {
-            seen: place.seen + 1,
-            due,
-        };
+        (place.seen, place.due) = (place.seen + 1, due);
         News::Event(numbered(None, place.seen))
     }
 }

@@ -1,6 +1,6 @@
 //! The fields of a request: what they mean, and which contradict each other.
 
-use crate::authority::is_host;
+use crate::authority::is_authority;
 use crate::request_error::RequestError;
 use crate::response::Status;
 
@@ -34,14 +34,15 @@ impl<'a> Fields<'a> {
         elements.filter(|element| !element.is_empty())
     }
 
-    /// Exactly one Host in HTTP/1.1. HTTP/1.0 may leave it out (RFC 9112 3.2).
+    /// Exactly one Host in HTTP/1.1, empty or a host and a port (RFC 9110 7.2). HTTP/1.0 may leave it out
+    /// (RFC 9112 3.2).
     pub(crate) fn check_host(&self, version: Version) -> Result<(), RequestError> {
         let mut hosts = self.values("host");
         match (hosts.next(), hosts.next()) {
             (None, _) if version == Version::Http10 => Ok(()),
             (None, _) => bad_request("an HTTP/1.1 request has a Host field"),
             (_, Some(_)) => bad_request("a request has one Host field"),
-            (Some(host), None) if is_host(host) => Ok(()),
+            (Some(host), None) if host.is_empty() || is_authority(host) => Ok(()),
             _ => bad_request("Host is a host name or address and, after a colon, a port number"),
         }
     }
@@ -53,18 +54,20 @@ impl<'a> Fields<'a> {
         !says("close") && (version == Version::Http11 || says("keep-alive"))
     }
 
-    /// The value of the one Last-Event-ID field that is not empty (HTML 9.2.4). Of several, none counts.
-    /// Only without any, that of the first `lastEventId` in the query, in upper or lower case.
+    /// The value of Last-Event-ID (HTML 9.2.4), if exactly one such field is not empty; of several, none
+    /// counts. Without any, the first `lastEventId` in the query, in upper or lower case, as it is
+    /// written there, if it is not empty.
     pub(crate) fn last_event_id(&self, query: &'a [u8]) -> Option<&'a [u8]> {
         let mut values = self.values("last-event-id").filter(|id| !id.is_empty());
-        match (values.next(), values.next()) {
+        let id = match (values.next(), values.next()) {
             (None, _) => query.split(|&byte| byte == b'&').find_map(|part| {
                 let (begin, id) = part.split_at_checked("lastEventId=".len())?;
                 is_word(begin, "lastEventId=").then_some(id)
             }),
             (id, None) => id,
             (_, Some(_)) => None,
-        }
+        };
+        id.filter(|id| !id.is_empty())
     }
 
     /// One number, which may be repeated and must not differ (RFC 9110 8.6, RFC 9112 6.3).
@@ -95,7 +98,8 @@ impl<'a> Fields<'a> {
                 if others.iter().any(|coding| is_word(coding, "chunked")) {
                     return bad_request("content is chunked once");
                 }
-                Err(other_coding())
+                let reason = "this server knows no transfer coding but chunked";
+                Err(RequestError::new(Status(501, "Not Implemented"), reason))
             }
             _ => bad_request("the final transfer coding of a request is chunked"),
         }
@@ -130,9 +134,4 @@ pub(crate) fn is_token(byte: u8) -> bool {
 
 fn bad_request<T>(reason: &'static str) -> Result<T, RequestError> {
     Err(RequestError::bad_request(reason))
-}
-
-fn other_coding() -> RequestError {
-    let status = Status(501, "Not Implemented");
-    RequestError::new(status, "this server knows no transfer coding but chunked")
 }

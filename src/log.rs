@@ -16,9 +16,6 @@ use std::time::Duration;
 /// How many lines wait to be written at most: a second of 4,000 streams.
 const WAITING_LINES: usize = 4096;
 
-/// Lines that wait are written together, in writes of about this many bytes.
-const WRITE_BYTES: usize = 64 * 1024;
-
 /// How long the log waits when it can't write, before it tries again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -65,7 +62,7 @@ impl Log {
     }
 }
 
-/// Writes lines as they come, those that wait together in one write.
+/// Writes lines as they come.
 fn write_lines(
     lines: &Receiver<String>,
     dropped: &AtomicUsize,
@@ -75,13 +72,7 @@ fn write_lines(
     let mut trouble = Trouble::default();
     while let Ok(line) = lines.recv() {
         let mut text = line + "\n";
-        while text.len() < WRITE_BYTES
-            && let Ok(line) = lines.try_recv()
-        {
-            text += &line;
-            text.push('\n');
-        }
-        // A count that comes too late for this write is told by a later one.
+        // A count that comes too late for this line is told with a later one.
         let count = dropped.swap(0, Relaxed);
         if count > 0 {
             text += &format!("{count} lines dropped\n");

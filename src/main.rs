@@ -2,16 +2,20 @@
 
 use bare_sse::counter::Counter;
 use bare_sse::events::Events;
+use bare_sse::lines::Lines;
 use bare_sse::log::Log;
 use bare_sse::options::{Command, HELP, Options};
 use bare_sse::page::Page;
 use bare_sse::server;
 use bare_sse::site::Site;
+use bare_sse::source::Source;
 use bare_sse::system::{self, OTHER_FILES};
 use std::env;
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     match run() {
@@ -76,7 +80,12 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
         ));
     }
     let log = if options.quiet { Log::none() } else { log };
-    let source = Counter::new(options.interval, options.count);
+    let source: Arc<dyn Source> = if options.lines {
+        Lines::of(io::stdin(), errors.clone()).map_err(no_thread)?
+    } else {
+        let interval = options.interval.unwrap_or(Duration::from_secs(1));
+        Arc::new(Counter::new(interval, options.count))
+    };
     let events = Events {
         retry: options.retry,
         allow_origin: options.allow_origin,

@@ -3,7 +3,6 @@
 use crate::response::{Response, Status};
 use std::borrow::Cow;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 /// An HTML document in UTF-8.
@@ -23,14 +22,7 @@ impl Page {
     /// One line that names the file and says what is wrong.
     pub fn from_directory(directory: &Path) -> Result<Page, String> {
         let path = directory.join("index.html");
-        let read = || {
-            // A device may never end, and a pipe may never begin.
-            if !fs::metadata(&path)?.is_file() {
-                return Err(io::Error::other("it is not a regular file"));
-            }
-            fs::read(&path)
-        };
-        match read() {
+        match fs::read(&path) {
             Ok(content) => Ok(Page(Cow::Owned(content))),
             Err(error) => Err(format!("can't read {}: {error}", path.display())),
         }

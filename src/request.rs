@@ -224,19 +224,17 @@ fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
 /// 2.3).
 fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
     let limit = "HTTP/1.1".len();
-    let (version, end) = element(
-        rest,
-        |byte| byte.is_ascii_graphic(),
-        limit,
-        malformed_version,
-    )?;
+    let (version, end) = element(rest, is_visible, limit, malformed_version)?;
     let version = match (version.strip_prefix(b"HTTP/"), end) {
-        (Some(b"1.0"), b'\r') => Ok(Version::Http10),
-        (Some([b'1', b'.', b'0'..=b'9']), b'\r') => Ok(Version::Http11),
-        (Some([b'0'..=b'9', b'.', b'0'..=b'9']), b'\r') => Err(other_version()),
-        _ => Err(malformed_version()),
+        (Some(b"1.0"), b'\r') => Version::Http10,
+        (Some([b'1', b'.', b'0'..=b'9']), b'\r') => Version::Http11,
+        (Some([b'0'..=b'9', b'.', b'0'..=b'9']), b'\r') => {
+            let status = Status(505, "HTTP Version Not Supported");
+            let reason = "this server speaks HTTP/1.1 and HTTP/1.0";
+            return Err(RequestError::new(status, reason).into());
+        }
+        _ => return Err(malformed_version().into()),
     };
-    let version = version?;
     line_feed(rest)?;
     Ok(version)
 }
@@ -275,10 +273,15 @@ fn field_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     }
 }
 
+/// Visible ASCII.
+fn is_visible(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+}
+
 /// A byte of a request target: visible ASCII (RFC 9112 3.2), but no `#`, which begins a fragment and
 /// is never sent. Browsers send some bytes that RFC 3986 2 would have encoded.
 fn is_target(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'#'
+    is_visible(byte) && byte != b'#'
 }
 
 /// `field-value`: visible bytes, SP, HTAB, and bytes from 0x80 (RFC 9110 5.5).
@@ -292,11 +295,6 @@ fn bad_request<T>(reason: &'static str) -> Result<T, Stop> {
 
 fn malformed_version() -> RequestError {
     RequestError::bad_request("a request line must end with HTTP/1.1 and CR LF")
-}
-
-fn other_version() -> RequestError {
-    let status = Status(505, "HTTP Version Not Supported");
-    RequestError::new(status, "this server speaks HTTP/1.1 and HTTP/1.0")
 }
 
 fn long_method() -> RequestError {

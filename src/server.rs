@@ -30,20 +30,20 @@ pub const STACK: usize = 128 * 1024;
 /// How long the server waits when the system refuses a file descriptor, memory or a thread.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves every client of `listener`, at most `max_connections` at a time. More clients wait in the
+/// Serves every client of `listener`, at most `max_connections` at a time, which is at least 1. More clients wait in the
 /// system's listen queue. Trouble is told to `errors`.
 ///
-/// Returns only an error: the socket can never accept, because it does not listen, or the system
-/// refuses the second thread.
+/// Returns only an error: the socket can never accept, because it does not listen, or there is no thread
+/// to start others.
 ///
 /// ```
 /// use bare_sse::{counter::Counter, events::Events, log::Log, page::Page, server, site::Site};
-/// use std::{net::TcpListener, time::Duration};
+/// use std::{net::TcpListener, sync::Arc, time::Duration};
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?; // a free port
 /// println!("http://{}", listener.local_addr()?);
 /// let counter = Counter::new(Duration::from_secs(1), None);
-/// let site = Site::new(Page::built_in(), Events::new(counter, Log::none()));
+/// let site = Site::new(Page::built_in(), Events::new(Arc::new(counter), Log::none()));
 /// let errors = Log::to(std::io::stderr(), Log::none())?;
 /// std::thread::spawn(move || server::serve(&listener, site, 100, &errors));
 /// # Ok::<(), std::io::Error>(())
@@ -95,8 +95,9 @@ fn accept_clients(
         match listener.accept() {
             Ok((socket, address)) => {
                 has_accepted = true;
-                // It fails only if the other thread has panicked.
-                let _ = sender.send((socket, address, slots.take()));
+                if sender.send((socket, address, slots.take())).is_err() {
+                    return io::Error::other("the thread that starts others has panicked");
+                }
             }
             Err(error) => match error.kind() {
                 // The client has already disconnected, or a signal came.
@@ -131,8 +132,11 @@ fn start_threads(receiver: Receiver<Accepted>, site: Site, slots: &Slots, errors
             // `thread::spawn` would panic when the system refuses a thread.
             let thread = thread::Builder::new().stack_size(STACK);
             thread.spawn(move || {
+                // The slot is freed last, when the socket is closed: otherwise there could be more
+                // open sockets than slots. An error means that the client has disconnected.
                 let (socket, address, slot) = accepted.lock().ok()?.take()?;
-                serve_connection(socket, address, &slot, &site)
+                let client = Client::new(socket, address, site.limits).ok()?;
+                connection::serve(client, &site, &slot).ok()
             })
         };
         while let Err(error) = start() {
@@ -143,16 +147,4 @@ fn start_threads(receiver: Receiver<Accepted>, site: Site, slots: &Slots, errors
             );
         }
     }
-}
-
-/// Serves a client, and closes its socket. Only then does the caller free the slot: otherwise there
-/// could be more open sockets than slots. `None` means that the client has disconnected.
-fn serve_connection(
-    socket: TcpStream,
-    address: SocketAddr,
-    slot: &Slot,
-    site: &Site,
-) -> Option<()> {
-    let client = Client::new(socket, address, site.limits).ok()?;
-    connection::serve(client, site, slot).ok()
 }

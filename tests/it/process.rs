@@ -7,8 +7,6 @@ use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -32,7 +30,7 @@ fn wrong(words: &[&str]) -> String {
 fn without_options_it_is_the_tutorial() {
     let options = options(&[]);
     assert_eq!(options.listen, "127.0.0.1:3000");
-    assert_eq!(options.interval, Duration::from_secs(1));
+    assert_eq!((options.interval, options.lines), (None, false));
     assert_eq!(options.retry, Duration::from_secs(10));
     assert_eq!((options.count, options.max_connections), (None, 10_000));
 }
@@ -59,7 +57,11 @@ fn durations_are_whole_numbers_with_a_unit() {
         ("4294967295ms", 4_294_967_295),
     ] {
         let interval = options(&["--interval", text]).interval;
-        assert_eq!(interval, Duration::from_millis(milliseconds), "{text}");
+        assert_eq!(
+            interval,
+            Some(Duration::from_millis(milliseconds)),
+            "{text}"
+        );
     }
     for text in [
         "",
@@ -264,27 +266,6 @@ fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
 }
 
 #[test]
-fn a_page_that_is_not_a_regular_file_ends_the_program_with_1_and_a_line_that_says_so() {
-    // Standard input is a pipe that nobody writes to.
-    for device in ["/dev/stdin", "/dev/zero"] {
-        page_is_refused(device.as_ref(), "it is not a regular file");
-    }
-}
-
-/// Starts the server with a link to this for its page.
-fn page_is_refused(target: &Path, reason: &str) {
-    let folder = Folder::create();
-    let page = folder.join("index.html");
-    symlink(target, &page).expect("a link");
-    let (reader, _writer) = io::pipe().expect("a pipe");
-    let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--www"]);
-    let output = run_to_end(command.arg(&folder.0).stdin(reader));
-    assert_eq!(output.status.code(), Some(1));
-    let line = format!("bare-sse: can't read {}: {reason}\n", page.display());
-    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
-}
-
-#[test]
 fn the_directory_of_the_page_may_have_a_name_that_is_not_utf_8() {
     let folder = Folder::create();
     let directory = folder.0.join(OsStr::from_bytes(b"\xff"));
@@ -369,4 +350,20 @@ fn a_limit_of_open_files_that_allows_fewer_connections_is_told_with_its_cure() {
         line(131, "100"),
         ["the limit of open files allows 99 connections, not 100: `ulimit -n 132` raises it"]
     );
+}
+
+#[test]
+fn lines_exclude_what_has_no_meaning_with_them_in_either_order() {
+    let counter = "--lines has no --interval and no --count: a line is sent when it comes";
+    let input = "--lines and --listen - both need standard input";
+    for (words, line) in [
+        (["--interval", "1s"], counter),
+        (["--count", "3"], counter),
+        (["--listen", "-"], input),
+    ] {
+        assert_eq!(wrong(&["--lines", words[0], words[1]]), line);
+        assert_eq!(wrong(&[words[0], words[1], "--lines"]), line);
+        assert!(!options(&words).lines);
+    }
+    assert!(options(&["--lines", "--retry", "1s"]).lines);
 }
