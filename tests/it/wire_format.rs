@@ -122,8 +122,6 @@ fn each_line_of_the_file_is_a_case_of_its_own() {
     let ["[", lines @ .., "]"] = &lines[..] else {
         panic!("not an array");
     };
-    let promise = format!("It has {} cases", lines.len());
-    assert!(include_str!("../wire-format.md").contains(&promise));
     let mut seen = HashSet::new();
     for (number, line) in lines.iter().enumerate() {
         let json = match line.strip_suffix(',') {
@@ -158,6 +156,23 @@ fn each_line_of_the_file_is_a_case_of_its_own() {
         if let Json::Number(time) = json["retry"] {
             assert!(time.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(&time));
         }
+    }
+}
+
+#[test]
+fn the_page_about_the_file_counts_its_cases_and_those_that_each_browser_passes() {
+    let (page, cases) = (include_str!("../wire-format.md"), cases());
+    let count = cases.len();
+    assert!(page.contains(&format!("It has {count} cases")));
+    let mut differs = HashMap::new();
+    for (engine, _) in cases.iter().flat_map(|case| &case.differs) {
+        let engine = engine.split(", if ").next().expect("its name");
+        *differs.entry(engine).or_insert(0) += 1;
+    }
+    assert_eq!(differs.len(), Engine::ALL.len());
+    for (engine, differs) in differs {
+        let row = format!("| {engine} | {} |", count - differs);
+        assert!(page.contains(&row), "{row}");
     }
 }
 
