@@ -19,3 +19,4 @@ mod streams;
 mod support;
 mod thirty_lines;
 mod wire;
+mod wire_format;
