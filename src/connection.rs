@@ -30,7 +30,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// thread that has freed them, and each stream would hold one as long as it lasts.
 const BUFFER: usize = 2048;
 
-/// The longest single read. After it the time that is left is computed anew, because slots may have
+/// The longest single read. After it the remaining time is computed again, because slots may have
 /// become scarce meanwhile.
 const SLICE: Duration = Duration::from_secs(3);
 

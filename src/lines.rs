@@ -8,9 +8,9 @@
 //! longer kept, because it was away or reads too slowly, an event `missed` tells it how many, with the ID
 //! of the last of them.
 //!
-//! A thread reads the input. It waits for no client: each takes the lines from what is kept. That, what is
-//! read at once and the rest of a line are all the memory that is needed, 4 MiB at most; for a client that
-//! does not read, one event.
+//! One thread reads the input, and never waits for a client: each client's thread takes the lines from
+//! what is kept. So memory is bounded: what is kept and what one read brought, 4 MiB at most, and one event
+//! for each client that does not read.
 
 use crate::event_stream::Event;
 use crate::fields::decimal;

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err((status, reason)) => {
-            // Nobody may be there to read it.
+            // If it can't be written, there is no other place to say so.
             let _ = writeln!(io::stderr(), "bare-sse: {reason}");
             ExitCode::from(status)
         }

@@ -57,7 +57,7 @@ pub fn serve(
     let slots = Slots::new(max_connections);
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        // To start a thread takes longer than to connect, and the listen queue is short: the standard
+        // Starting a thread takes longer than connecting, and the listen queue is short: the standard
         // library asks for 128. So one thread does nothing but accept. Of 3,000 clients that connect one
         // after the other, 4 to 11 wait for a second; if the same thread did both, 13 to 15.
         let starter = thread::Builder::new().name("starter".into());
