@@ -581,11 +581,11 @@ fn the_log_tells_the_number_of_an_id_and_never_its_text() {
 
 #[test]
 fn an_endless_fast_input_leaves_room_for_streams_and_the_page() {
-    let mut yes = Command::new("yes")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("yes");
-    let mut server = start(&["--quiet"], yes.stdout.take().expect("a pipe"));
+    let mut server = start(&["--quiet"], Stdio::piped());
+    let mut input = server.process.stdin.take().expect("a pipe");
+    // As `yes` does.
+    let lines = b"y\n".repeat(4096);
+    let yes = thread::spawn(move || while input.write_all(&lines).is_ok() {});
     let mut clients: Vec<_> = (0..100).map(|_| Client::open(server.address, "")).collect();
     for client in &mut clients {
         for _ in 0..20 {
@@ -606,8 +606,7 @@ fn an_endless_fast_input_leaves_room_for_streams_and_the_page() {
         .expect("a number");
     assert!(memory < 32 * 1024, "{memory} KiB");
     server.kill();
-    let _ = yes.kill();
-    let _ = yes.wait();
+    yes.join().expect("its reader is gone");
 }
 
 #[test]
