@@ -214,7 +214,7 @@ impl Events {
                 News::Event(block) => {
                     client.write(&[stream.framed(block)])?;
                     *count += 1;
-                    let missed = place.seen - seen - 1;
+                    let missed = place.seen.saturating_sub(seen + 1);
                     if missed > 0 {
                         self.log
                             .line(format_args!("{} missed {missed}", client.address));

@@ -3,10 +3,10 @@
 //! The ID of a line is `RUN-N`. N counts the lines from 1, and RUN is when the process began, so an ID
 //! from before a restart is not mistaken for one of this run.
 //!
-//! A client without a last event ID begins at the next line. With an ID of this run it goes on after that
-//! line, and with any other ID at the oldest line that is kept. If lines that it has not seen are no
-//! longer kept, because it was away or reads too slowly, an event `missed` tells it how many, with the ID
-//! of the last of them.
+//! A client without a last event ID begins at the next line, or when the input has ended, at the oldest that
+//! is kept. With an ID of this run it goes on after that line, and with any other ID at the oldest one. If
+//! lines after its ID are no longer kept, because it was away or reads too slowly, an event `missed` tells
+//! it how many, with the ID of the last of them. With an ID of another run that number is not known.
 //!
 //! One thread reads the input, and never waits for a client: each client's thread takes the lines from
 //! what is kept. So memory is bounded: what is kept and what one read brought, 4 MiB at most, and one event
@@ -67,8 +67,10 @@ impl Source for Lines {
             Some(Some(number)) => number,
             None | Some(None) => kept.gone,
         };
-        let due = Duration::ZERO;
-        Some(Place { seen, due })
+        Some(Place {
+            seen,
+            ..Place::default()
+        })
     }
 
     fn next(&self, place: &mut Place, longest_silence: Duration) -> News {
@@ -174,7 +176,9 @@ impl Lines {
             data: Some(data),
             ..Event::default()
         };
-        event.encode().expect("digits hold no CR, LF or NUL")
+        event
+            .encode()
+            .expect("an ID of digits, and data may be anything")
     }
 
     /// The number in an ID of this run, exactly as [`Lines::event`] writes it.
