@@ -67,10 +67,8 @@ impl Source for Lines {
             Some(Some(number)) => number,
             None | Some(None) => kept.gone,
         };
-        Some(Place {
-            seen,
-            ..Place::default()
-        })
+        let due = Duration::ZERO;
+        Some(Place { seen, due })
     }
 
     fn next(&self, place: &mut Place, longest_silence: Duration) -> News {
