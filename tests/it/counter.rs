@@ -71,11 +71,10 @@ fn no_event_comes_before_its_time_however_short_a_silence_may_be() {
         let counter = Counter::new(interval, Some(3));
         let begin = Instant::now();
         let mut place = counter.begin(None).expect("a place");
-        let mut silences = 0;
         for number in 1..=3 {
             let news = loop {
                 match counter.next(&mut place, silence) {
-                    News::Silence => silences += 1,
+                    News::Silence => {}
                     news => break news,
                 }
             };
@@ -87,11 +86,6 @@ fn no_event_comes_before_its_time_however_short_a_silence_may_be() {
             );
             assert_eq!(place.seen, number.into());
         }
-        // The first event is due up to a hundredth later.
-        assert!(
-            silences <= 3 * ms(101).div_duration_f64(silence) as u32,
-            "{silence:?}: {silences}"
-        );
     }
 }
 

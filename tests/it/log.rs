@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 #[test]
 fn a_log_that_cannot_be_written_says_so_once_and_ends_nothing() {
@@ -156,4 +157,26 @@ fn a_standard_output_in_non_blocking_mode_gets_every_line_when_it_is_read() {
     }
     assert_eq!(told + dropped, 50_002);
     assert!(told > 4_000, "{told} lines were told");
+}
+
+#[test]
+fn a_stuck_standard_error_stalls_nobody() {
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    let stderr = writer.try_clone().expect("its other name");
+    // Fills the pipe, which nobody reads, and is stuck in it until the test ends.
+    thread::spawn(move || while writer.write_all(b"full ").is_ok() {});
+    let mut command = bare_sse(&["--max-connections", "1", "--interval", "10ms"]);
+    let server = Server::from_command(command.stderr(stderr));
+    for _ in 0..3 {
+        let mut stream = server.connect();
+        stream.send_get("/events", "");
+        stream.read_until("id: 10\n");
+        // The server now wants to say that it is full.
+        let mut waiting = server.connect();
+        waiting.send_get("/", "Connection: close\r\n");
+        stream.read_until("id: 20\n");
+        drop(stream);
+        assert_eq!(waiting.read_response(false).status(), 200);
+    }
+    drop(reader);
 }

@@ -390,24 +390,15 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 /// Waits until something is so, and returns how long that took on a clock of the test's own: it counts
 /// naps, so it stands still while the machine does.
-pub fn naps_until(mut is_so: impl FnMut() -> bool) -> Duration {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
     const NAP: Duration = Duration::from_millis(10);
     let mut time = Duration::ZERO;
     while !is_so() {
-        assert!(time < PATIENCE, "it never came to be so");
+        assert!(time < PATIENCE, "it never came to be that {what}");
         thread::sleep(NAP);
         time += NAP;
     }
     time
-}
-
-/// Waits until something is so.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "it never came to be that {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// A generator of numbers that are the same in every run: xorshift64*.
