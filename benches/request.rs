@@ -1,6 +1,7 @@
-//! How fast request heads are parsed, and what it costs to parse again after each byte:
-//! `cargo bench --bench request`.
+//! How fast request heads are parsed and events are encoded, and what it costs to parse again after each
+//! byte: `cargo bench --bench request`.
 
+use bare_sse::event_stream::Event;
 use bare_sse::request;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -71,6 +72,23 @@ fn parse(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Events, in bytes per second: the counter's, and one of 100 lines.
+fn encode(criterion: &mut Criterion) {
+    let text = ["Everything that is written here becomes the data of one event."; 100].join("\n");
+    let mut group = criterion.benchmark_group("encode an event");
+    for (name, data) in [("the counter's", "86400"), ("100 lines", &text)] {
+        let event = Event {
+            id: Some("86400"),
+            data: Some(data),
+            ..Event::default()
+        };
+        let block = event.encode().expect("it holds no CR, LF or NUL");
+        group.throughput(Throughput::Bytes(block.len() as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(&event).encode()));
+    }
+    group.finish();
+}
+
 /// A head of 16,000 bytes that comes one byte at a time. The parser starts over after each byte. Both
 /// times are for one byte: parsing is the mean over all of the head, the system calls are a write and
 /// a read on loopback.
@@ -118,5 +136,5 @@ fn connection() -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-criterion_group!(benches, parse, one_byte_at_a_time);
+criterion_group!(benches, parse, encode, one_byte_at_a_time);
 criterion_main!(benches);
