@@ -4,7 +4,6 @@ mod browser;
 mod connection;
 mod counter;
 mod event_stream;
-mod fuzz;
 mod handed_socket;
 mod lab;
 mod limits;

@@ -19,11 +19,6 @@ impl Row {
         self.answer[4..].starts_with("keep-alive")
     }
 
-    /// Whether the parser accepts the head. The site may still refuse the request.
-    pub fn is_valid(&self) -> bool {
-        self.persists() || matches!(self.status(), 200 | 204 | 405)
-    }
-
     /// Whether the request is HEAD, so that its answer has no content.
     pub fn is_head(&self) -> bool {
         self.bytes.starts_with(b"HEAD ")
@@ -54,21 +49,15 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// An answer as `heads.txt` shortens it.
-pub fn shortened(head: &str, content: &[u8]) -> String {
-    let (status, fields) = head["HTTP/1.1 ".len()..]
-        .split_once("\r\n")
-        .expect("a status line");
-    let (_, connection) = fields.split_once("Connection: ").expect("the field");
-    let (connection, _) = connection.split_once("\r\n").expect("its end");
-    let reason = str::from_utf8(content)
-        .ok()
-        .and_then(|line| line.strip_prefix(status));
-    format!(
-        "{} {connection}{}",
-        &status[..3],
-        reason.unwrap_or_default().trim_end()
-    )
+/// A response as `heads.txt` shortens it.
+pub fn shortened(response: &str) -> String {
+    let rest = response.strip_prefix("HTTP/1.1 ").expect("a status line");
+    let (status, rest) = rest.split_once("\r\n").expect("its end");
+    let (fields, content) = rest.split_once("\r\n\r\n").expect("an empty line");
+    let (_, rest) = fields.split_once("Connection: ").expect("the field");
+    let connection = rest.lines().next().expect("its value");
+    let reason = content.strip_prefix(status).unwrap_or_default();
+    format!("{} {connection}{}", &status[..3], reason.trim_end())
 }
 
 /// A request that may follow every other.
