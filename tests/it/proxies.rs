@@ -159,15 +159,24 @@ fn check(command: &str, configuration: &str) {
 }
 
 /// A proxy in a process of its own, and the folder for what it reads and writes.
-struct Proxy {
+pub struct Proxy {
     process: Child,
-    address: SocketAddr,
-    folder: Folder,
+    pub address: SocketAddr,
+    pub folder: Folder,
 }
 
 impl Proxy {
     fn start(command: &str, configuration: &str, server: SocketAddr) -> Proxy {
-        let folder = Folder::create();
+        Proxy::start_in(Folder::create(), command, configuration, server)
+    }
+
+    /// Starts a proxy that may find some of its files in the folder.
+    pub fn start_in(
+        folder: Folder,
+        command: &str,
+        configuration: &str,
+        server: SocketAddr,
+    ) -> Proxy {
         let [address] = free_addresses();
         let filled = |text: &str| {
             text.replace("{folder}", &folder.0.display().to_string())
