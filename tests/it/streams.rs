@@ -1,8 +1,8 @@
 //! `/events` over time: what is written at once, what the log says, and a server that is replaced. Its
 //! bytes stand in `tests/transcripts`.
 
-use crate::support::Server;
 use crate::support::event_stream_reader::Reader;
+use crate::support::{Server, page_is_served};
 
 #[test]
 fn the_beginning_comes_in_one_write_each_block_too_and_the_last_chunk_with_the_end_event() {
@@ -68,4 +68,16 @@ fn the_log_tells_the_life_of_a_stream() {
     assert_eq!(server.wait_for_log(""), format!("{address} got /events"));
     drop(client);
     server.wait_for_log(&format!("{address} left after "));
+}
+
+#[test]
+fn with_quiet_the_log_has_nothing_but_the_listening_line() {
+    let mut server = Server::start(&["--quiet", "--interval", "0s", "--count", "3"]);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    client.read_response(false);
+    drop(client);
+    page_is_served(server.address);
+    server.kill();
+    assert_eq!(Vec::from_iter(&server.log), [""; 0]);
 }
