@@ -1,7 +1,7 @@
 //! A listening socket that the server gets as its standard input, from this test or from systemd.
 
 use crate::support::{
-    Folder, RawClient, Server, bare_sse, page_is_served, run_to_end, start_program, wait_until,
+    Folder, RawClient, Server, bare_sse, failure, page_is_served, start_program, wait_until,
 };
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -59,28 +59,17 @@ fn a_standard_input_that_is_not_a_listening_socket_ends_the_program_with_1_and_a
         input(connected),
         input(pair),
     ] {
-        let output = run_to_end(on_input(&["-q"]).stdin(stdin).stdout(Stdio::piped()));
-        assert_eq!(output.status.code(), Some(1));
-        let line = String::from_utf8_lossy(&output.stderr).into_owned();
-        let expected =
-            "bare-sse: can't listen on standard input: it is not a listening TCP socket\n";
-        assert_eq!(line, expected);
-        assert_eq!(output.stdout, b"");
+        let line = "can't listen on standard input: it is not a listening TCP socket";
+        assert_eq!(failure(on_input(&["-q"]).stdin(stdin)), (1, line.into()));
     }
 }
 
 #[test]
 fn a_socket_that_can_never_accept_ends_the_program_with_1_and_a_line() {
     let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let mut command = on_input(&["-q"]);
-    let output = run_to_end(command.stdin(input(datagrams)).stdout(Stdio::piped()));
-    assert_eq!(output.status.code(), Some(1));
-    let line = String::from_utf8_lossy(&output.stderr).into_owned();
-    let begin = "bare-sse: can't listen on standard input: ";
-    assert!(
-        line.starts_with(begin) && line.lines().count() == 1,
-        "{line}"
-    );
+    let (status, line) = failure(on_input(&["-q"]).stdin(input(datagrams)));
+    let begin = "can't listen on standard input: ";
+    assert!(status == 1 && line.starts_with(begin), "{line}");
 }
 
 /// The units that a user installs, with another path of the program.

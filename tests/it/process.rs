@@ -1,19 +1,15 @@
 //! The program as its user starts it: flags, messages, exit codes, standard output.
 
-use crate::support::{Folder, Server, bare_sse, page_is_served, run_to_end, shell};
+use crate::support::{Folder, Server, bare_sse, failure, page_is_served, run_to_end, shell};
 use bare_sse::options::{Command as Line, HELP, Options};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
-
-fn run(words: &[&str]) -> Output {
-    run_to_end(bare_sse(words).stdout(Stdio::piped()))
-}
 
 fn options(words: &[&str]) -> Options {
     match Line::parse(words.iter().map(Into::into)) {
@@ -182,12 +178,10 @@ fn an_origin_is_accepted_as_browsers_send_it() {
 
 #[test]
 fn a_wrong_option_ends_the_program_with_2_and_one_line() {
-    let output = run(&["--interval", "soon"]);
-    assert_eq!(output.status.code(), Some(2));
-    let line = "bare-sse: --interval needs a DURATION of at most 49 days, such as 250ms, 10s or 2m, not \
-                \"soon\"\n";
-    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
-    assert_eq!(output.stdout, b"");
+    let line =
+        "--interval needs a DURATION of at most 49 days, such as 250ms, 10s or 2m, not \"soon\"";
+    let failed = failure(&mut bare_sse(&["--interval", "soon"]));
+    assert_eq!(failed, (2, line.into()));
 }
 
 #[test]
@@ -205,16 +199,16 @@ fn help_that_cannot_be_written_ends_the_program_with_1_unless_its_reader_has_gon
 
 #[test]
 fn help_and_version_go_to_standard_output() {
-    for flag in ["-h", "--help"] {
-        let output = run(&[flag]);
-        assert_eq!(
-            (output.status.code(), output.stdout),
-            (Some(0), HELP.as_bytes().to_vec())
-        );
-    }
-    for flag in ["-V", "--version"] {
-        let version = format!("bare-sse {}\n", env!("CARGO_PKG_VERSION"));
-        assert_eq!(String::from_utf8_lossy(&run(&[flag]).stdout), version);
+    let version = concat!("bare-sse ", env!("CARGO_PKG_VERSION"), "\n");
+    for (flag, text) in [
+        ("-h", HELP),
+        ("--help", HELP),
+        ("-V", version),
+        ("--version", version),
+    ] {
+        let output = run_to_end(bare_sse(&[flag]).stdout(Stdio::piped()));
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), text);
     }
 }
 
@@ -236,51 +230,28 @@ fn every_option_that_help_lists_is_accepted() {
 fn a_port_that_is_taken_ends_the_program_with_1_and_a_line_that_names_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let output = run(&["--listen", &address]);
-    assert_eq!(output.status.code(), Some(1));
-    let line = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        line.starts_with(&format!("bare-sse: can't listen on {address}: ")),
-        "{line}"
-    );
-    assert!(
-        line.contains("--listen 127.0.0.1:0"),
-        "it says how to choose another"
-    );
-    assert_eq!(line.lines().count(), 1);
+    let (status, line) = failure(&mut bare_sse(&["--listen", &address]));
+    let begin = format!("can't listen on {address}: ");
+    assert!(status == 1 && line.starts_with(&begin), "{line}");
+    // It says how to choose another.
+    assert!(line.contains("--listen 127.0.0.1:0"), "{line}");
 }
 
 #[test]
 fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
-    let output = run(&["--www", "no-such-directory", "--listen", "127.0.0.1:0"]);
-    assert_eq!(output.status.code(), Some(1));
-    let line = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        line.starts_with("bare-sse: can't read no-such-directory"),
-        "{line}"
-    );
-    assert!(
-        line.contains("index.html: ") && line.lines().count() == 1,
-        "{line}"
-    );
+    let (status, line) = failure(&mut bare_sse(&["--www", "no-such-directory"]));
+    let begin = "can't read no-such-directory";
+    assert!(status == 1 && line.starts_with(begin), "{line}");
+    assert!(line.contains("index.html: "), "{line}");
 }
 
 #[test]
-fn the_directory_of_the_page_may_have_a_name_that_is_not_utf_8() {
+fn the_page_of_a_directory_whose_name_need_not_be_utf_8_is_read_at_the_start() {
     let folder = Folder::create();
     let directory = folder.0.join(OsStr::from_bytes(b"\xff"));
     fs::create_dir(&directory).expect("a directory");
     fs::write(directory.join("index.html"), "<p>mine").expect("a page");
     let server = Server::from_command(bare_sse(&["--www"]).arg(&directory));
-    let mut client = server.connect();
-    client.send_get("/", "");
-    assert_eq!(client.read_response(false).content, b"<p>mine");
-}
-
-#[test]
-fn the_page_of_a_directory_is_read_at_the_start() {
-    let folder = Folder::with_page(b"<p>mine");
-    let server = Server::start(&["--www", folder.0.to_str().expect("UTF-8")]);
     drop(folder);
     let mut client = server.connect();
     client.send_get("/", "");
@@ -323,14 +294,13 @@ fn five_mappings_must_fit_for_each_connection_or_the_program_does_not_start() {
     let mappings: usize = setting.trim().parse().expect("a number");
     let (enough, too_many) = (mappings / 5, mappings / 5 + 1);
     Server::start(&["--max-connections", &enough.to_string()]);
-    let output = run(&["--max-connections", &too_many.to_string()]);
-    assert_eq!(output.status.code(), Some(2));
     let line = format!(
-        "bare-sse: --max-connections {too_many} needs vm.max_map_count={}, which is {mappings} \
-         here: raise it with sysctl, or allow {enough} connections at most\n",
+        "--max-connections {too_many} needs vm.max_map_count={}, which is {mappings} \
+         here: raise it with sysctl, or allow {enough} connections at most",
         too_many * 5
     );
-    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+    let failed = failure(&mut bare_sse(&["--max-connections", &too_many.to_string()]));
+    assert_eq!(failed, (2, line));
 }
 
 #[test]

@@ -285,6 +285,7 @@ fn visitors_are_served_while_others_hold_all_files_that_the_system_allows() {
         (0..20).for_each(|_| page_is_served(server.address));
         is_over.store(true, Relaxed);
         connections_persist_again(&server);
+        assert_eq!(errors.try_recv().ok(), None, "it is said once");
     }
 }
 

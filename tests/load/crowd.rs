@@ -2,12 +2,13 @@
 //! before they run.
 
 use crate::alone;
-use crate::support::{PATIENCE, Random, RawClient, Server, bare_sse, page_is_served, wait_until};
+use crate::support::{
+    PATIENCE, Random, RawClient, Server, bare_sse, page_is_served, shell, wait_until,
+};
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::Receiver;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
@@ -62,53 +63,26 @@ fn ten_thousand_streams_fill_the_server_and_one_more_client_waits_for_the_first_
     assert_eq!(waiting.read_response(false).status(), 200);
 }
 
-/// The server, run by bash after `setup`, and what it says on standard error.
-fn start_in_bash(setup: &str) -> (Server, Receiver<String>) {
-    let mut command = Command::new("bash");
-    let script = format!("{setup}; exec \"$0\" \"$@\"");
-    command
-        .env("LC_ALL", "C")
-        .args(["-c", &script, env!("CARGO_BIN_EXE_bare-sse"), "--quiet"]);
-    let mut server = Server::from_command(command.stderr(Stdio::piped()));
-    let errors = server.errors();
-    (server, errors)
-}
-
-/// Connects 500 clients at most. Those that find no place in the listen queue do not wait for one.
-fn connect_hastily(server: &Server) -> Vec<TcpStream> {
-    let connect = || TcpStream::connect_timeout(&server.address, Duration::from_millis(20)).ok();
-    (0..500).filter_map(|_| connect()).collect()
-}
-
 #[test]
-#[ignore = "needs bash, with 200 file descriptors for the server"]
+#[ignore = "needs 200 file descriptors for the server"]
 fn there_are_no_more_slots_than_the_process_may_have_files_open() {
     let _alone = alone();
-    let (server, errors) = start_in_bash("ulimit -n 200");
-    let clients = connect_hastily(&server);
-    let line = errors.recv_timeout(PATIENCE).expect("it is said");
-    let expected = "168 of 168 connections are taken: new clients wait for one to end";
-    assert_eq!(line, expected);
+    let program = env!("CARGO_BIN_EXE_bare-sse");
+    let options = "--quiet --listen 127.0.0.1:0";
+    let mut command = shell(&format!("ulimit -n 200 && exec {program} {options}"));
+    let mut server = Server::listening(command.stderr(Stdio::piped()));
+    let errors = server.errors();
+    // Those that find no place in the listen queue do not wait for one.
+    let connect = || TcpStream::connect_timeout(&server.address, Duration::from_millis(20)).ok();
+    let clients: Vec<_> = (0..500).filter_map(|_| connect()).collect();
+    for line in [
+        "the limit of open files allows 168 connections, not 10000: `ulimit -n 10032` raises it",
+        "168 of 168 connections are taken: new clients wait for one to end",
+    ] {
+        assert_eq!(errors.recv_timeout(PATIENCE).as_deref(), Ok(line));
+    }
     drop(clients);
     page_is_served(server.address);
-}
-
-#[test]
-#[ignore = "needs bash, with 200 file descriptors for the server"]
-fn without_file_descriptors_the_server_waits_says_so_once_and_serves_again() {
-    let _alone = alone();
-    // Most of them are open already.
-    let open = "ulimit -n 200; for n in {50..149}; do eval \"exec $n</dev/null\"; done";
-    let (server, errors) = start_in_bash(open);
-    let clients = connect_hastily(&server);
-    let line = errors.recv_timeout(PATIENCE).expect("it is said");
-    let expected = "can't accept, new clients wait: ";
-    assert!(line.starts_with(expected), "{line}");
-    drop(clients);
-    for _ in 0..100 {
-        page_is_served(server.address);
-    }
-    assert_eq!(errors.try_recv().ok(), None, "it is said once");
 }
 
 /// Raises vm.max_map_count, and puts it back.

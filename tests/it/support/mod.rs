@@ -442,6 +442,18 @@ pub fn run_to_end(command: &mut Command) -> Output {
     process.wait_with_output().expect("its output")
 }
 
+/// Runs the binary, which must fail with a line that begins with its name. Returns its status and the
+/// line.
+pub fn failure(command: &mut Command) -> (i32, String) {
+    let output = run_to_end(command.stdout(Stdio::piped()));
+    assert_eq!(output.stdout, b"");
+    let errors = String::from_utf8(output.stderr).expect("text");
+    let line = errors.strip_prefix("bare-sse: ").expect(&errors);
+    let line = line.strip_suffix('\n').expect("a line end");
+    assert_eq!(line.lines().count(), 1, "{errors}");
+    (output.status.code().expect("no signal"), line.into())
+}
+
 /// Runs a program that is not part of this project, and gives what it printed.
 pub fn run_program(command: &mut Command) -> String {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
