@@ -8,12 +8,12 @@
 //! client and server together. On several processors it would mostly be the time in which one
 //! wakes another, which can differ by a factor of ten from run to run.
 
-use bare_sse::connection::Site;
-use bare_sse::counter::{Counter, Stream};
+use bare_sse::counter::Counter;
+use bare_sse::events::Events;
 use bare_sse::log::Log;
 use bare_sse::page::Page;
-use bare_sse::response::date;
 use bare_sse::server::{self, STACK};
+use bare_sse::site::Site;
 use criterion::{Criterion, SamplingMode, criterion_group};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -25,10 +25,14 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 const GET_EVENTS: &str = "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+/// What a response with the page ends with, and the beginning of a stream.
+const PAGE: &[u8] = include_bytes!("../www/index.html");
+const RETRY: &[u8] = b"retry: 10000\n\n\r\n";
+
 /// One GET after another on a connection that persists.
 fn open_connection(criterion: &mut Criterion) {
     let server = start_server();
-    let response = page_response(server, GET);
+    let response = response_to(server, GET, PAGE);
     let floor = start_floor(&response, Then::ReadOn);
 
     let mut group = criterion.benchmark_group("GET on an open connection");
@@ -44,7 +48,7 @@ fn open_connection(criterion: &mut Criterion) {
 /// Connect, GET, read to the end of the connection, close.
 fn connection_per_request(criterion: &mut Criterion) {
     let server = start_server();
-    let response = page_response(server, GET_AND_CLOSE);
+    let response = response_to(server, GET_AND_CLOSE, PAGE);
     let floor = start_floor(&response, Then::Close);
 
     let mut group = criterion.benchmark_group("connect, GET, close");
@@ -69,14 +73,8 @@ fn connection_per_request(criterion: &mut Criterion) {
 /// From the request for a stream to its first bytes: its head, and the reconnection time.
 fn first_bytes_of_a_stream(criterion: &mut Criterion) {
     let server = start_server();
-    let page = page_response(server, GET);
-    let stream = Stream {
-        seen: 0,
-        chunked: true,
-        persists: true,
-    };
-    // Its length is that of the server's own, which differs in the date.
-    let beginning = counter().beginning(stream, &date(0));
+    let page = response_to(server, GET, PAGE);
+    let beginning = response_to(server, GET_EVENTS, RETRY);
     let floor = start_floor(&beginning, Then::ReadOn);
 
     let mut group = criterion.benchmark_group("request to first bytes of a stream");
@@ -100,7 +98,7 @@ fn first_bytes_of_a_stream(criterion: &mut Criterion) {
                     let start = Instant::now();
                     let bytes = exchange(&mut socket, GET_EVENTS, beginning.len());
                     time += start.elapsed();
-                    assert!(bytes.ends_with(b"retry: 10000\n\n\r\n"));
+                    assert!(bytes.ends_with(RETRY));
                     // The stream ends before the next one begins, and disturbs nothing.
                     socket.shutdown(Shutdown::Write).expect("it is open");
                     rest_of(&mut socket);
@@ -112,19 +110,12 @@ fn first_bytes_of_a_stream(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Streams end after one event.
-fn counter() -> Counter {
-    Counter {
-        interval: Duration::from_millis(1),
-        count: Some(1),
-        ..Counter::default()
-    }
-}
-
 /// Starts bare-sse in this process. It serves until the bench ends.
 fn start_server() -> SocketAddr {
     let (listener, address) = listen();
-    let site = Site::new(Page::built_in(), counter(), Log::none());
+    // Streams end after one event.
+    let counter = Counter::new(Duration::from_millis(1), Some(1));
+    let site = Site::new(Page::built_in(), Events::new(counter, Log::none()));
     let errors = Log::to(io::stderr(), Log::none()).expect("a thread");
     thread::spawn(move || {
         server::serve(&listener, site, 1_000, &errors);
@@ -189,13 +180,13 @@ fn rest_of(socket: &mut TcpStream) -> Vec<u8> {
     rest
 }
 
-/// The response with the page, which ends as the page does.
-fn page_response(server: SocketAddr, request: &str) -> Vec<u8> {
+/// The response to a request, up to and with `end`.
+fn response_to(server: SocketAddr, request: &str, end: &[u8]) -> Vec<u8> {
     let mut socket = connect(server);
     let sent = socket.write_all(request.as_bytes());
     sent.expect("the server reads");
     let mut response = Vec::new();
-    while !response.ends_with(include_bytes!("../www/index.html")) {
+    while !response.ends_with(end) {
         let mut byte = [0];
         socket.read_exact(&mut byte).expect("a response");
         response.extend(byte);

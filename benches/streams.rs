@@ -60,7 +60,9 @@ fn run() -> Result<(), Box<dyn Error>> {
             "--test" => is_test = true,
             "--seconds" => seconds = number(words.next())?,
             "--interval" => interval = parse_interval(words.next().unwrap_or_default())?,
-            _ => counts.push(number(Some(word))? as usize),
+            // What is not a number is an option of criterion's benches, as in `cargo bench --
+            // --save-baseline x`.
+            _ => counts.extend(word.parse::<usize>()),
         }
     }
     if counts.is_empty() {
@@ -89,15 +91,14 @@ struct Plan {
 
 fn number(word: Option<String>) -> Result<u64, String> {
     let word = word.unwrap_or_default();
-    word.parse().map_err(|_| format!("{word:?} is no number"))
+    word.parse()
+        .map_err(|_| format!("{word:?} is not a number"))
 }
 
 /// Reads a duration as the server does.
 fn parse_interval(value: String) -> Result<Duration, String> {
     match options::Command::parse(["--interval".into(), value.into()])? {
-        options::Command::Serve(options) if !options.counter.interval.is_zero() => {
-            Ok(options.counter.interval)
-        }
+        options::Command::Serve(options) if !options.interval.is_zero() => Ok(options.interval),
         _ => Err("an interval of zero can't be measured".into()),
     }
 }

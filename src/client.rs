@@ -1,38 +1,11 @@
 //! A client: its socket, read and written within time limits.
 //!
-//! The limits are the socket's own timeouts. A read or write that makes no progress in time fails with
-//! [`ErrorKind::TimedOut`].
+//! The limits are the socket's own timeouts.
 
+use crate::limits::Limits;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-
-/// Time limits, one for each phase of a connection, none of them zero. A stream has none, and neither has
-/// the wait for a slot or a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// From the first byte of a head to its last, and from the opening of the connection to the
-    /// first byte. Clients send a head at once; one that sends a byte a second, to hold a thread,
-    /// gets no more time than this.
-    pub head: Duration,
-    /// From a response to the first byte of the next head. Browsers keep connections that they may
-    /// need again, and each holds a thread here.
-    pub idle: Duration,
-    /// How long a write may go without progress, when the client's and the system's buffers are full.
-    pub write: Duration,
-    /// For what the client still sends after the last response.
-    pub linger: Duration,
-}
-
-impl Limits {
-    /// 10 s for a head, 30 s idle, 10 s for a write, 2 s to linger.
-    pub const DEFAULT: Limits = Limits {
-        head: Duration::from_secs(10),
-        idle: Duration::from_secs(30),
-        write: Duration::from_secs(10),
-        linger: Duration::from_secs(2),
-    };
-}
 
 /// How often a write is tried within its limit. Linux wakes a blocked writer only when a third of
 /// the socket's buffer is free, which a slow client may need a minute for. Trying again sends what
@@ -42,41 +15,39 @@ const WRITE_TRIES: u32 = 10;
 /// How many bytes of an unread request are discarded before the connection is closed anyway.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
-/// The socket of a client.
+/// A client: its socket, which is closed when this is dropped.
 #[derive(Debug)]
-pub struct Client<'a> {
-    socket: &'a TcpStream,
+pub struct Client {
+    socket: TcpStream,
     /// The client's address.
     pub address: SocketAddr,
-    /// How long it may take.
-    pub limits: Limits,
+    limits: Limits,
     read_timeout: Duration,
 }
 
-impl<'a> Client<'a> {
+impl Client {
     /// The client at the other end of this socket.
     ///
     /// # Errors
     ///
     /// The system's; the connection is of no use then.
-    pub fn new(socket: &'a TcpStream, address: SocketAddr, limits: Limits) -> io::Result<Self> {
+    pub fn new(socket: TcpStream, address: SocketAddr, limits: Limits) -> io::Result<Client> {
         // Some systems give it the mode of the listening socket.
         socket.set_nonblocking(false)?;
         // Each write is sent at once. Without this one that follows another could wait until the
         // client's system has acknowledged the first, which may take 40 ms.
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(limits.write / WRITE_TRIES))?;
-        let read_timeout = Duration::ZERO;
         Ok(Client {
             socket,
             address,
             limits,
-            read_timeout,
+            read_timeout: Duration::ZERO,
         })
     }
 
-    /// Reads what is there, or waits until something is, `timeout` at most. Returns how many bytes
-    /// came. 0 is the end: the client will send no more.
+    /// Reads what is there, or waits until something is, for `timeout`, rounded up to hundredths of a
+    /// second. Returns how many bytes came. 0 is the end: the client will send no more.
     ///
     /// # Errors
     ///
@@ -86,6 +57,8 @@ impl<'a> Client<'a> {
         if timeout.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
+        // Setting the socket's timeout is a system call. Rounded, it is mostly what it was.
+        let timeout = Duration::from_millis(timeout.as_nanos().div_ceil(10_000_000) as u64 * 10);
         if self.read_timeout != timeout {
             self.socket.set_read_timeout(Some(timeout))?;
             self.read_timeout = timeout;
@@ -103,7 +76,7 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     ///
-    /// The system's. Its timeout says that no byte moved within the limit.
+    /// The system's error. It is that of a timeout if no byte moved within the limit.
     pub fn write(&mut self, parts: &[impl AsRef<[u8]>]) -> io::Result<()> {
         let parts = parts.iter().map(|part| IoSlice::new(part.as_ref()));
         let mut parts: Vec<_> = parts.collect();
@@ -128,14 +101,15 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// The closing after a response behind which the client may still be sending. To close such a
-    /// socket outright would reset the connection, which can wipe out the response before the
-    /// client has read it (RFC 9112 9.6). So this ends the sending half, then reads and discards,
-    /// within bounds.
-    pub fn linger(&mut self) {
-        if self.socket.shutdown(Shutdown::Write).is_err() {
-            return;
-        }
+    /// Prepares to close a connection whose client may still be sending. Closing its socket outright
+    /// would reset the connection, which can wipe out the response before the client has read it (RFC
+    /// 9112 9.6). So this ends the sending half, then reads and discards, within bounds.
+    ///
+    /// # Errors
+    ///
+    /// The client has disconnected.
+    pub fn linger(&mut self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)?;
         let begin = Instant::now();
         let mut buffer = vec![0; 4096];
         let mut discarded = 0;
@@ -143,9 +117,10 @@ impl<'a> Client<'a> {
             let timeout = self.limits.linger.saturating_sub(begin.elapsed());
             match self.read(&mut buffer, timeout) {
                 Ok(count @ 1..) => discarded += count,
-                _ => return,
+                _ => break,
             }
         }
+        Ok(())
     }
 }
 

@@ -1,284 +1,251 @@
-//! One connection from open to close: read, parse, answer; then persist, stream or close.
+//! One connection, from open to close: read, answer; then persist, stream or close.
 //!
-//! It closes after a response that says so. That is each response to a client that wants it (RFC 9112
-//! 9.3), to a request with content, to what is no request, and to any request while slots are scarce;
-//! and to HTTP/1.0 the stream.
+//! A [`Connection`] knows what comes next and does nothing: bytes go in, and its output and a [`Next`]
+//! come out. [`serve`] does it, with a socket and a clock, on a thread of the connection's own.
 //!
-//! Each connection has a thread of its own. Responses leave in the order of their requests (RFC 9112
-//! 9.3.2). Pipelined requests are usually answered in one write.
+//! A connection closes after a response that says so. That is each response to a client that wants it
+//! (RFC 9112 9.3), to a request with content, to bytes that are not a request, and to any request while
+//! no slot is free; and to HTTP/1.0 the stream.
+//!
+//! Responses leave in the order of their requests (RFC 9112 9.3.2). Pipelined requests are usually
+//! answered in one write.
 //!
 //! What a connection holds in memory is bounded: less than 20 KiB of heads, and the heads of the
 //! responses to what one read brought. A stream holds nothing but what was read after its request,
 //! which is normally nothing.
 
-use crate::client::{Client, Limits};
-use crate::counter::{Counter, Stream, last_event};
-use crate::log::Log;
-use crate::page::Page;
-use crate::request::{self, Request, RequestError, Version, without_empty_lines};
+use crate::client::Client;
+use crate::events::Stream;
+use crate::request::{self, Request, without_empty_lines};
+use crate::request_error::RequestError;
 use crate::response::{Response, Status, date};
-use crate::slots::Slot;
+use crate::site::{Answer, Site};
+use crate::slots::{Free, Slot};
 use std::borrow::Cow;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many bytes are read at once. More than 1 KiB: the C library keeps smaller blocks for the thread
 /// that has freed them, so each stream would hold one as long as it lasts.
 const BUFFER: usize = 2048;
 
-/// How many bytes of responses fit into the buffers of both systems, most likely.
-const SHORT: usize = 64 * 1024;
+/// How long a read waits before it is asked again how much time is left: when slots become scarce, a
+/// client that is idle already has less.
+const SLICE: Duration = Duration::from_secs(3);
 
-/// What all connections answer from.
-#[derive(Debug)]
-pub struct Site {
-    /// The response on every path but `/events`.
-    pub page: Page,
-    /// The response on `/events`.
-    pub counter: Counter,
-    /// Where the life of each stream is told.
-    pub log: Log,
-    /// Timeouts, one for each phase of a connection.
-    pub limits: Limits,
-    /// When the clock of all streams began.
-    pub clock: Instant,
-}
-
-impl Site {
-    /// A site with the default limits.
-    pub fn new(page: Page, counter: Counter, log: Log) -> Site {
-        Site {
-            page,
-            counter,
-            log,
-            limits: Limits::DEFAULT,
-            clock: Instant::now(),
-        }
-    }
-}
-
-/// What follows when all responses have been sent, if the client's next request does not.
-enum Ending {
-    /// Closing at once: there is nothing more to read.
-    Close,
-    /// Closing slowly: the client may still be sending.
-    Linger,
-    /// The stream, whose head was sent. Nothing is read while it lasts: what was read after its request
-    /// waits here, and what came later waits in the system. After its end these are the next requests.
-    Stream(Stream, Vec<u8>),
-}
-
-/// Serves a connection until it ends. `slot` is the connection's own.
-pub fn serve(client: &mut Client<'_>, site: &Site, slot: &Slot) {
-    // What was read and not answered, and how long to wait for more.
-    let (mut bytes, mut idle) = (Vec::new(), head_time(client, slot));
+/// Serves a client until the connection ends, and closes its socket. `slot` is the connection's own.
+///
+/// # Errors
+///
+/// The client has disconnected or stopped reading.
+pub fn serve(mut client: Client, site: &Site, slot: &Slot) -> io::Result<()> {
+    let mut connection = Connection::new(site);
+    let (mut next, mut buffer) = (Next::Read, Vec::new());
     loop {
-        let connection = Connection {
-            site,
-            slot,
-            client,
-            output: Vec::new(),
-            date: (u64::MAX, String::new()),
-        };
-        // When a read or a write fails, nobody is left to be told. A stream may last for days, and
-        // keeps none of the buffers: they are gone when this returns.
-        let ending = connection.serve_requests(bytes, idle);
-        match ending.unwrap_or(Ending::Close) {
-            Ending::Close => return,
-            Ending::Linger => return client.linger(),
-            Ending::Stream(stream, rest) => {
-                match site.counter.stream(stream, client, site.clock, &site.log) {
-                    Err(_) => return,
-                    Ok(()) if !stream.persists => return client.linger(),
-                    Ok(()) => (bytes, idle) = (rest, client.limits.idle),
+        client.write(&connection.output)?;
+        connection.output.clear();
+        next = match next {
+            Next::Read => {
+                buffer.resize(BUFFER, 0);
+                read(&mut connection, &mut client, &mut buffer, slot)?
+            }
+            Next::Stream(stream) => {
+                // It may last for days, and keeps no buffer.
+                buffer = Vec::new();
+                site.events.write(stream, &mut client)?;
+                match stream.persists {
+                    true => connection.receive(b"", slot.free(), now()),
+                    false => Next::Linger,
                 }
             }
-        }
+            Next::Linger => return client.linger(),
+            Next::Close => return Ok(()),
+        };
     }
 }
 
-/// How long the client may take for a head: a tenth of the usual time when slots are scarce.
-fn head_time(client: &Client<'_>, slot: &Slot) -> Duration {
-    client.limits.head / if slot.is_scarce() { 10 } else { 1 }
+/// Reads once, and hands over what comes: bytes, the end, or nothing in time.
+fn read(
+    connection: &mut Connection<'_>,
+    client: &mut Client,
+    buffer: &mut [u8],
+    slot: &Slot,
+) -> io::Result<Next> {
+    let left = connection.time_left(slot.free(), Instant::now());
+    match client.read(buffer, left.min(SLICE)) {
+        Ok(0) => Ok(connection.cut_off(now())),
+        Ok(count) => Ok(connection.receive(&buffer[..count], slot.free(), now())),
+        Err(error) if error.kind() != ErrorKind::TimedOut => Err(error),
+        Err(_) if left > SLICE => Ok(Next::Read),
+        Err(_) => Ok(connection.time_out(now())),
+    }
 }
 
-/// A connection while it serves requests.
-struct Connection<'a, 'b> {
+/// The time in seconds since 1970.
+fn now() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |time| time.as_secs())
+}
+
+/// A connection apart from its socket and its clock.
+#[derive(Debug)]
+pub struct Connection<'a> {
     site: &'a Site,
-    slot: &'a Slot,
-    client: &'a mut Client<'b>,
-    /// What waits to leave in one write: heads and contents. The page is shared, not copied.
-    output: Vec<Cow<'a, [u8]>>,
-    /// The second of the last response, since 1970, and its text. To make it for each response would cost
-    /// 4 % of all requests, and 12 % of pipelined ones.
+    /// What was read and not answered: the beginning of a head, or what came after a stream's request.
+    unread: Vec<u8>,
+    /// Whether a request has been answered.
+    is_used: bool,
+    /// When the wait for the next head began or, once a part of it has come, the wait for its rest.
+    began: Option<Instant>,
+    /// What waits to be written, all in one write: heads and contents. The page is shared, not copied.
+    pub output: Vec<Cow<'a, [u8]>>,
+    /// The second of the last response, and its text. Making it for each response would cost 4 % of all
+    /// requests.
     date: (u64, String),
 }
 
-impl<'a> Connection<'a, '_> {
-    /// Reads and answers requests until there are no more, beginning with those in `bytes`. Waits for
-    /// the first one as long as `idle`.
-    fn serve_requests(mut self, bytes: Vec<u8>, idle: Duration) -> io::Result<Ending> {
-        let ending = self.read_and_answer(bytes, idle)?;
-        self.send()?;
-        Ok(ending)
+/// What to do when the output has been written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Read on.
+    Read,
+    /// Write the stream, whose beginning was in the output. What the client sends meanwhile waits to be
+    /// read until the stream has ended.
+    Stream(Stream),
+    /// Close, but first read and discard: the client may still be sending.
+    Linger,
+    /// Close: there is nothing more to read.
+    Close,
+}
+
+impl<'a> Connection<'a> {
+    /// A connection that has just been opened.
+    pub fn new(site: &'a Site) -> Connection<'a> {
+        Connection {
+            site,
+            unread: Vec::new(),
+            is_used: false,
+            began: None,
+            output: Vec::new(),
+            date: (u64::MAX, String::new()),
+        }
     }
 
-    fn read_and_answer(&mut self, mut bytes: Vec<u8>, mut idle: Duration) -> io::Result<Ending> {
-        bytes.reserve(BUFFER);
-        let mut buffer = vec![0; BUFFER];
-        // How many of the bytes are answered. The rest is the beginning of a head, if any.
-        let mut used = 0;
-        // When its first byte came.
-        let mut begin: Option<Instant> = None;
-        loop {
-            // First, because after a stream there may be requests already.
-            match request::parse(&bytes[used..]) {
-                Ok(None) => {}
+    /// How long the next bytes may take from `now` on. Zero means that time is over.
+    pub fn time_left(&mut self, free: Free, now: Instant) -> Duration {
+        let limits = match free {
+            Free::Many => self.site.limits,
+            Free::Few | Free::None => self.site.limits.when_few_are_free(),
+        };
+        let is_idle = self.is_used && self.unread.is_empty();
+        let limit = if is_idle { limits.idle } else { limits.head };
+        limit.saturating_sub(now - *self.began.get_or_insert(now))
+    }
+
+    /// Answers all whole requests in what was read, with what was read before. `second` is the time in
+    /// seconds since 1970. After a stream this answers what was read after its request.
+    pub fn receive(&mut self, bytes: &[u8], free: Free, second: u64) -> Next {
+        if self.unread.is_empty() {
+            self.began = None;
+        }
+        self.unread.extend_from_slice(bytes);
+        let unread = mem::take(&mut self.unread);
+        let mut rest = &unread[..];
+        let next = loop {
+            match request::parse(rest) {
+                Ok(None) => break Next::Read,
                 Ok(Some(request)) => {
-                    used += request.head_length;
-                    match self.answer(&request, &bytes[used..]) {
-                        None => continue,
-                        Some(ending) => return Ok(ending),
+                    rest = &rest[request.head_length..];
+                    (self.is_used, self.began) = (true, None);
+                    match self.answer(&request, rest.is_empty(), free, second) {
+                        Next::Read => {}
+                        next => break next,
                     }
                 }
-                Err(error) => return Ok(self.refuse(&bytes[used..], error)),
+                Err(error) => break self.refuse(rest, error, second),
             }
-            self.send()?;
-            if used > 0 {
-                bytes.drain(..used);
-                (used, begin, idle) = (0, None, self.client.limits.idle);
-            }
-            let timeout = if bytes.is_empty() {
-                idle
-            } else {
-                let begin = begin.get_or_insert_with(Instant::now);
-                head_time(self.client, self.slot).saturating_sub(begin.elapsed())
-            };
-            match self.client.read(&mut buffer, timeout) {
-                Ok(0) => return Ok(self.refuse_partial_head(&bytes, CUT_OFF)),
-                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::TimedOut => {
-                    return Ok(self.refuse_partial_head(&bytes, TOO_LATE));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Answers one request. `unread` was read after it. Returns `None` if the connection persists.
-    fn answer(&mut self, request: &Request<'_>, unread: &[u8]) -> Option<Ending> {
-        // When slots are scarce, none is kept for a request that may never come.
-        let persists = request.persists && !request.has_content && !self.slot.is_scarce();
-        let counter = &self.site.counter;
-        let seen = last_event(request.last_event_id);
-        let response = match (request.method, request.path) {
-            (b"GET" | b"HEAD", b"/events") if counter.is_over(seen) => {
-                let client = self.client.address;
-                let log = &self.site.log;
-                log.line(format_args!("{client} got 204, last event ID {seen}"));
-                counter.over()
-            }
-            (b"GET" | b"HEAD", b"/events") => {
-                let chunked = request.version == Version::Http11;
-                let stream = Stream {
-                    seen,
-                    chunked,
-                    // Without chunks, the end of the connection is the end of the stream.
-                    persists: persists && chunked,
-                };
-                return self.answer_events(request, unread, stream);
-            }
-            (b"OPTIONS", b"/events") => counter.options(),
-            (b"OPTIONS", _) => Response::options(),
-            (b"GET" | b"HEAD", _) => self.site.page.response(),
-            (b"POST" | b"PUT" | b"DELETE" | b"CONNECT" | b"TRACE" | b"PATCH", _) => {
-                Response::method_not_allowed()
-            }
-            _ => Response::unknown_method(),
         };
-        self.respond(response, persists, request.method != b"HEAD");
-        self.ending(request, unread, persists)
+        self.unread = rest.to_vec();
+        next
     }
 
-    /// Answers GET with the beginning of the stream, and HEAD with its head.
-    fn answer_events(
-        &mut self,
-        request: &Request<'_>,
-        unread: &[u8],
-        stream: Stream,
-    ) -> Option<Ending> {
-        let counter = &self.site.counter;
-        if request.method == b"GET" {
-            let beginning = counter.beginning(stream, self.date());
-            self.output.push(beginning.into());
-            return Some(Ending::Stream(stream, unread.to_vec()));
-        }
-        let head = counter.head(stream, self.date());
-        self.output.push(head.into_bytes().into());
-        self.ending(request, unread, stream.persists)
-    }
-
-    /// How the requests end with this one, if the connection does not persist.
-    fn ending(&self, request: &Request<'_>, unread: &[u8], persists: bool) -> Option<Ending> {
-        // A client that wants the close itself seldom sends more, and what it sends does no harm once
+    /// Answers one request. `is_last` if nothing was read after it.
+    fn answer(&mut self, request: &Request<'_>, is_last: bool, free: Free, second: u64) -> Next {
+        // When no slot is free, none is kept for a request that may never come.
+        let persists = request.may_persist && !request.has_content && free != Free::None;
+        let has_content = request.method != b"HEAD";
+        let persists = match self.site.answer(request, persists) {
+            Answer::Response(response) => {
+                self.respond(response, persists, has_content, second);
+                persists
+            }
+            Answer::Stream(stream) => {
+                let beginning = self
+                    .site
+                    .events
+                    .beginning(&stream, has_content, self.date(second));
+                self.output.push(beginning.into());
+                if has_content {
+                    return Next::Stream(stream);
+                }
+                stream.persists
+            }
+        };
+        // A client that asks for the close itself seldom sends more, and what it sends does no harm once
         // the responses have reached its system. To linger for it too would make connections per second
         // fall by a quarter.
-        let is_all_read = !request.persists && !request.has_content && unread.is_empty();
-        let is_short = self.output.iter().map(|part| part.len()).sum::<usize>() <= SHORT;
+        let is_all_read = !request.may_persist && !request.has_content && is_last;
         match persists {
-            true => None,
-            false if is_all_read && is_short => Some(Ending::Close),
-            false => Some(Ending::Linger),
+            true => Next::Read,
+            false if is_all_read => Next::Close,
+            false => Next::Linger,
         }
     }
 
-    /// No more bytes come. A client that has begun a head is told what is wrong with it. To one that has
-    /// not there is nothing to say (RFC 9112 9.5).
-    fn refuse_partial_head(&mut self, bytes: &[u8], error: RequestError) -> Ending {
-        match without_empty_lines(bytes) {
-            [] => Ending::Close,
-            _ => self.refuse(bytes, error),
+    /// The client will send no more. One that has begun a head is told what is wrong with it (RFC 9110
+    /// 15.5.1).
+    pub fn cut_off(&mut self, second: u64) -> Next {
+        let reason = "the head has no empty line at its end";
+        self.end(RequestError::bad_request(reason), second)
+    }
+
+    /// The client has sent nothing in its time. One that has begun a head is told so (RFC 9110 15.5.9).
+    pub fn time_out(&mut self, second: u64) -> Next {
+        let reason = "the head was not complete in time";
+        let error = RequestError::new(Status(408, "Request Timeout"), reason);
+        self.end(error, second)
+    }
+
+    /// No more bytes come. If no head has begun, there is nothing to answer (RFC 9112 9.5).
+    fn end(&mut self, error: RequestError, second: u64) -> Next {
+        let unread = mem::take(&mut self.unread);
+        match without_empty_lines(&unread) {
+            [] => Next::Close,
+            head => self.refuse(head, error, second),
         }
     }
 
-    /// The last response of a connection: to bytes that are no request.
-    fn refuse(&mut self, bytes: &[u8], error: RequestError) -> Ending {
-        let response = Response::refusal(error.status, error.reason);
+    /// The last response of a connection: to bytes that are not a request.
+    fn refuse(&mut self, bytes: &[u8], error: RequestError, second: u64) -> Next {
+        let response = Response::refusal(error.status, &error.reason);
         let has_content = !without_empty_lines(bytes).starts_with(b"HEAD ");
-        self.respond(response, false, has_content);
-        Ending::Linger
+        self.respond(response, false, has_content, second);
+        Next::Linger
     }
 
-    /// Adds a response to what waits. A response to HEAD has no content (RFC 9110 9.3.2).
-    fn respond(&mut self, response: Response<'a>, persists: bool, has_content: bool) {
-        let head = response.head(self.date(), persists);
+    /// Adds a response to the output. A response to HEAD has no content (RFC 9110 9.3.2).
+    fn respond(&mut self, response: Response<'a>, persists: bool, has_content: bool, second: u64) {
+        let head = response.head(self.date(second), persists);
         self.output.push(head.into_bytes().into());
         self.output.extend(response.content.filter(|_| has_content));
     }
 
-    /// The text of `Date`: now (RFC 9110 6.6.1).
-    fn date(&mut self) -> &str {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = since_1970.unwrap_or_default().as_secs();
-        if self.date.0 != now {
-            self.date = (now, date(now));
+    /// The text of `Date` (RFC 9110 6.6.1).
+    fn date(&mut self, second: u64) -> &str {
+        if self.date.0 != second {
+            self.date = (second, date(second));
         }
         &self.date.1
     }
-
-    /// Writes what waits.
-    fn send(&mut self) -> io::Result<()> {
-        self.client.write(&self.output)?;
-        self.output.clear();
-        Ok(())
-    }
 }
-
-/// RFC 9110 15.5.1.
-const CUT_OFF: RequestError = RequestError::bad_request("the head has no empty line at its end");
-
-/// RFC 9110 15.5.9.
-const TOO_LATE: RequestError = RequestError::new(
-    Status(408, "Request Timeout"),
-    "the head was not complete in time",
-);

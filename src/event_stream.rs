@@ -56,17 +56,13 @@ impl Event<'_> {
     /// [HTML 9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
     pub fn encode(&self) -> Result<Vec<u8>, Unwritable> {
         let mut block = Vec::with_capacity(64);
-        if let Some(value) = self.event {
-            if value.contains(['\r', '\n']) {
-                return Err(Unwritable { field: "event" });
+        for (field, value, forbidden) in [("event", self.event, "\r\n"), ("id", self.id, "\r\n\0")]
+        {
+            let Some(value) = value else { continue };
+            if value.contains(|c| forbidden.contains(c)) {
+                return Err(Unwritable { field });
             }
-            line(&mut block, "event", value);
-        }
-        if let Some(value) = self.id {
-            if value.contains(['\r', '\n', '\0']) {
-                return Err(Unwritable { field: "id" });
-            }
-            line(&mut block, "id", value);
+            line(&mut block, field, value);
         }
         if let Some(time) = self.retry {
             line(&mut block, "retry", &time.as_millis().to_string());

@@ -2,39 +2,45 @@
 //!
 //! # The life of a connection
 //!
-//! 1. **Accept.** One thread of [`server`] waits for a free slot ([`slots`]) and accepts a client.
-//!    Another one spawns a thread for it.
-//! 2. **Read.** The thread runs [`connection`]. It reads bytes from its [`client`], within a time
-//!    limit, and has [`request::parse`] look at them, until they hold the whole head of a request or
-//!    can't become one.
-//! 3. **Answer.** It writes a [`response`]: with the [`page`], with a refusal, or the beginning of the
-//!    stream. Then it reads on, or closes.
-//! 4. **Stream.** On `/events` it hands the client over to [`counter`], which sleeps until the next
-//!    event is due, encodes it with [`event_stream`], writes it as a chunk, and sleeps again. After the
-//!    last chunk, if there is one, the thread reads on.
+//! 1. **Accept.** One thread of [`server`] waits for a free slot ([`slots`]) and accepts a client. A
+//!    second one spawns a thread for it.
+//! 2. **Read.** The thread runs [`connection::serve`]. It reads bytes from its [`client`], within a
+//!    time limit, and hands them to a [`connection`], which has [`request::parse`] look at them, until
+//!    they hold the whole head of a request or can't become one.
+//! 3. **Answer.** The [`site`] knows which [`response`] the request gets: the [`page`], a refusal, or
+//!    the beginning of the stream. The thread writes it. Then it reads on, or closes.
+//! 4. **Stream.** On `/events` it runs [`events`], which asks a [`source`] what comes next, writes it
+//!    as a chunk, and asks again. The source is the [`counter`]: it sleeps until the next event is due.
+//!    After the last chunk, if there is one, the thread reads on.
 //! 5. **End.** A response that says so, a read that brings nothing or a write that fails ends the
 //!    connection. If the client may still be sending, the thread first reads and discards for a moment.
-//!    Then it returns, which closes the socket and frees the slot.
+//!    Then it closes the socket and frees the slot.
 //!
 //! ```text
-//! server                 connection                 counter
+//! server                 connection                 events              source
 //!
-//! wait for a slot   ┌──> read <──────┐ <──────────── last chunk
-//!      │            │     │          │                  │
-//!   accept          │   parse     persist     ┌───> sleep until the next event is due <─┐
-//!      │            │     │          │        │       │                                 │
-//!    spawn ─────────┘   answer ──────┘        │     write it ───────────────────────────┘
+//! wait for a slot   ┌──> read <──────┐ <─────────── last chunk
+//!      │            │     │          │                 │ the end
+//!   accept          │   parse     persist     ┌───> what comes next? ──> wait
+//!      │            │     │          │        │        │ an event, silence   │
+//!    spawn ─────────┘   answer ──────┘        │     write <────────────────┘
 //!                         └── GET /events ────┘
 //! ```
 //!
 //! # Reading order
 //!
-//! [`event_stream`], [`response`], [`counter`], [`slots`], [`log`], [`server`], [`client`],
-//! [`connection`], [`request`], `host`, [`page`], [`system`], [`options`], and `main`.
+//! In this order nothing is needed before it was read. An import points back in it, never ahead.
 //!
-//! Only `main`, [`counter`], [`slots`], [`log`], [`server`], [`client`], [`connection`] and [`system`]
-//! use sockets, threads, the clock or the system. The others turn bytes into values and values into
-//! bytes; [`page`] also reads its file.
+//! 1. The formats, bytes and values: [`event_stream`], [`response`], [`request_error`], `authority`,
+//!    [`fields`], [`request`].
+//! 2. What the rest stands on: [`limits`], [`trouble`], [`log`], [`client`], [`slots`].
+//! 3. The events: [`source`], [`counter`], [`events`].
+//! 4. The server: [`page`], [`site`], [`connection`], [`server`].
+//! 5. The process: [`system`], [`options`], `main`.
+//!
+//! Sockets, threads, the clock and the system are known to [`log`], [`trouble`], [`client`], [`slots`],
+//! [`counter`], [`events`], [`server`], [`system`], `main`, and two functions of [`connection`]. All
+//! else turns bytes into values and values into bytes; [`page`] also reads its file.
 //!
 //! # Glossary
 //!
@@ -62,26 +68,36 @@
 //! | what | what happens |
 //! | --- | --- |
 //! | all slots are taken | clients wait in the listen queue: [`slots`] |
+//! | few slots are left | heads and idle connections have less time: [`limits`] |
 //! | accept fails | the server says so once, pauses, and tries again: [`server`] |
-//! | the system refuses a thread | the connection waits for one, and others close after a response: [`server`] |
+//! | the system refuses a file or a thread | clients wait, and for a second others close after a response: [`slots`] |
 //! | a read fails, or ends between two heads | the connection ends: [`connection`] |
 //! | a head is not valid, or cut off | the response says why, then the connection ends: [`request`] |
 //! | a head does not come in time | 408, or a close without a response: [`connection`] |
 //! | a write fails, or moves no byte in time | the connection ends: [`client`] |
 //! | the log can't be written | lines wait, and then are dropped and counted: [`log`] |
-//! | the log's reader has gone | the log ends: [`log`] |
+//! | the log's reader is gone | the log ends: [`log`] |
 //! | a thread panics | its connection ends, its slot is freed, nothing else happens: [`slots`] |
+//! | memory runs out | the standard library ends the process |
 
+// Public, because tests, benches and the program use them.
+mod authority;
 pub mod client;
 pub mod connection;
 pub mod counter;
 pub mod event_stream;
-mod host;
+pub mod events;
+pub mod fields;
+pub mod limits;
 pub mod log;
 pub mod options;
 pub mod page;
 pub mod request;
+pub mod request_error;
 pub mod response;
 pub mod server;
+pub mod site;
 pub mod slots;
+pub mod source;
 pub mod system;
+pub mod trouble;

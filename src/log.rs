@@ -4,27 +4,22 @@
 //! lines: they send them over a bounded channel to one thread that does. A line that finds the
 //! channel full is dropped and counted. `bare-sse | less` stalls no stream.
 
+use crate::trouble::Trouble;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many lines wait to be written at most: a second of 4,000 streams.
 const WAITING_LINES: usize = 4096;
 
-/// Lines that wait are written together, in writes of about this many bytes.
-const WRITE_BYTES: usize = 64 * 1024;
-
 /// How long the log waits when it can't write, before it tries again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The same kind of trouble is told once, until it has been absent for this time.
-const SAME_TROUBLE: Duration = Duration::from_secs(10);
-
-/// Where lines go. To hand over a line never blocks.
+/// A handle to the log. Logging a line never blocks.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
     lines: Option<SyncSender<String>>,
@@ -37,7 +32,7 @@ impl Log {
         Log::default()
     }
 
-    /// A log to `output`, which a thread of its own writes to. When the reader has gone, the log ends
+    /// A log to `output`, which a thread of its own writes to. When the reader is gone, the log ends
     /// and nothing else does. When a write fails otherwise, for instance because a disk is full, that
     /// is told to `errors`, and the write is tried again.
     ///
@@ -52,13 +47,13 @@ impl Log {
         };
         let dropped = Arc::clone(&log.dropped);
         thread::Builder::new().name("log".into()).spawn(move || {
-            // An error means that nobody reads any more. The receiver goes, and with it the log.
+            // An error means that nobody reads any more. This drops the receiver, which ends the log.
             let _ = write_lines(&receiver, &dropped, output, &errors);
         })?;
         Ok(log)
     }
 
-    /// Hands over one line, without its line end: `log.line(format_args!("emit {n}"))`.
+    /// Logs one line, without its line end: `log.line(format_args!("emit {n}"))`.
     pub fn line(&self, line: fmt::Arguments<'_>) {
         let Some(lines) = &self.lines else { return };
         if let Err(TrySendError::Full(_)) = lines.try_send(line.to_string()) {
@@ -67,42 +62,37 @@ impl Log {
     }
 }
 
-/// Writes lines as they come, those that wait together in one write.
+/// Writes lines as they come.
 fn write_lines(
     lines: &Receiver<String>,
     dropped: &AtomicUsize,
     mut output: impl Write,
     errors: &Log,
 ) -> io::Result<()> {
-    let mut trouble = Trouble::new(errors);
+    let mut trouble = Trouble::default();
     while let Ok(line) = lines.recv() {
         let mut text = line + "\n";
-        while text.len() < WRITE_BYTES
-            && let Ok(line) = lines.try_recv()
-        {
-            text += &line;
-            text.push('\n');
-        }
-        // A count that comes too late for this write is told by a later one.
+        // A count that comes too late for this line is told with a later one.
         let count = dropped.swap(0, Relaxed);
         if count > 0 {
             text += &format!("{count} lines dropped\n");
         }
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
-            match until_it_works(&mut trouble, || output.write(rest))? {
+            match until_it_works(errors, &mut trouble, || output.write(rest))? {
                 0 => return Err(ErrorKind::WriteZero.into()),
                 count => rest = &rest[count..],
             }
         }
-        until_it_works(&mut trouble, || output.flush())?;
+        until_it_works(errors, &mut trouble, || output.flush())?;
     }
     Ok(())
 }
 
-/// Tries until the output works. Only a reader that has gone is an error.
+/// Tries until the output works. Only a reader that is gone is an error.
 fn until_it_works<T>(
-    trouble: &mut Trouble<'_>,
+    errors: &Log,
+    trouble: &mut Trouble,
     mut attempt: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
     loop {
@@ -111,38 +101,11 @@ fn until_it_works<T>(
             // An output is in non-blocking mode if any process that shares it has set that, and then
             // says `WouldBlock` where it would wait otherwise.
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                trouble.tell(format_args!("can't write the log, its lines wait: {error}"));
-                thread::sleep(PAUSE);
-            }
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => trouble.meet(
+                || errors.line(format_args!("can't write the log, its lines wait: {error}")),
+                || thread::sleep(PAUSE),
+            ),
             result => return result,
         }
-    }
-}
-
-/// Trouble of one kind, which is told when it begins and not each time it comes back.
-#[derive(Debug)]
-pub struct Trouble<'a> {
-    errors: &'a Log,
-    last: Option<Instant>,
-}
-
-impl<'a> Trouble<'a> {
-    /// Trouble that is told to `errors`.
-    pub fn new(errors: &'a Log) -> Self {
-        Trouble { errors, last: None }
-    }
-
-    /// Says what is wrong, unless that was said and has not been absent since.
-    pub fn tell(&mut self, line: fmt::Arguments<'_>) {
-        if self.last.is_none_or(|last| last.elapsed() > SAME_TROUBLE) {
-            self.errors.line(line);
-        }
-        self.has_lasted();
-    }
-
-    /// It has lasted until now.
-    pub fn has_lasted(&mut self) {
-        self.last = Some(Instant::now());
     }
 }

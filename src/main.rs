@@ -1,10 +1,13 @@
 //! The process: read the options, listen, say where, serve.
 
-use bare_sse::connection::Site;
+use bare_sse::counter::Counter;
+use bare_sse::events::Events;
 use bare_sse::log::Log;
 use bare_sse::options::{Command, HELP, Options};
 use bare_sse::page::Page;
-use bare_sse::{server, system};
+use bare_sse::server;
+use bare_sse::site::Site;
+use bare_sse::system::{self, OTHER_FILES};
 use std::env;
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpListener;
@@ -34,7 +37,7 @@ fn run() -> Result<(), (u8, String)> {
         }
     };
     match io::stdout().write_all(text.as_bytes()) {
-        // A reader that has gone has read enough.
+        // A reader that is gone has read enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err((1, format!("can't write to standard output: {error}")))
         }
@@ -46,12 +49,7 @@ fn run() -> Result<(), (u8, String)> {
 fn serve(options: Options, slots: usize) -> Result<(), String> {
     let page = match &options.www {
         None => Page::built_in(),
-        Some(directory) => Page::from_directory(directory).map_err(|error| {
-            format!(
-                "can't read {}: {error}",
-                directory.join("index.html").display()
-            )
-        })?,
+        Some(directory) => Page::from_directory(directory)?,
     };
     let (place, listener) = match options.listen.as_str() {
         "-" => ("standard input", listener_from_standard_input()),
@@ -70,11 +68,22 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
     let errors = Log::to(io::stderr(), Log::none()).map_err(no_thread)?;
     let log = Log::to(io::stdout(), errors.clone()).map_err(no_thread)?;
     log.line(format_args!("Listening on http://{address}"));
+    if slots < options.max_connections {
+        let needed = options.max_connections + OTHER_FILES;
+        errors.line(format_args!(
+            "the limit of open files allows {slots} connections, not {}: `ulimit -n {needed}` raises it",
+            options.max_connections
+        ));
+    }
     let log = if options.quiet { Log::none() } else { log };
-    let site = Site::new(page, options.counter, log);
-    Err(cannot_listen(server::serve(
-        &listener, site, slots, &errors,
-    )))
+    let source = Counter::new(options.interval, options.count);
+    let events = Events {
+        retry: options.retry,
+        allow_origin: options.allow_origin,
+        ..Events::new(source, log)
+    };
+    let error = server::serve(&listener, Site::new(page, events), slots, &errors);
+    Err(cannot_listen(error))
 }
 
 /// The listening socket that this process was started with as its standard input. systemd does that
@@ -85,7 +94,7 @@ fn listener_from_standard_input() -> io::Result<TcpListener> {
     use std::os::fd::{AsFd, OwnedFd};
     let socket = TcpStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     if socket.local_addr().is_err() || socket.peer_addr().is_ok() {
-        return Err(io::Error::other("it is no listening TCP socket"));
+        return Err(io::Error::other("it is not a listening TCP socket"));
     }
     Ok(TcpListener::from(OwnedFd::from(socket)))
 }

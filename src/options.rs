@@ -1,8 +1,7 @@
 //! The command line: words in, [`Options`] out.
 
-use crate::counter::Counter;
-use crate::host::is_authority;
-use crate::request::decimal;
+use crate::authority::is_authority;
+use crate::fields::decimal;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,13 +23,12 @@ bare-sse: a counter as server-sent events on /events, a page on every other path
     -h, --help                                this text
     -V, --version                             the version
 
-A DURATION is a number and a unit: 250ms, 1.5s, 2m.
+A DURATION is a whole number and a unit: 250ms, 10s, 2m.
 ";
 
 const ADDRESS: &str =
     "ADDRESS:PORT, such as 127.0.0.1:3000, or for all addresses 0.0.0.0:3000 or [::]:3000";
-const DURATION: &str =
-    "a DURATION of whole milliseconds and at most 49 days, such as 250ms, 1.5s or 2m";
+const DURATION: &str = "a DURATION of at most 49 days, such as 250ms, 10s or 2m";
 const NUMBER: &str = "a whole number from 1";
 const DIRECTORY: &str = "a directory";
 const ORIGIN: &str = "an origin as browsers send it, such as http://localhost:8080, or *";
@@ -52,8 +50,14 @@ pub struct Options {
     /// Where to listen: an address or a host name, a colon, and a port; or `-` for the listening
     /// socket that is standard input.
     pub listen: String,
-    /// What streams are like.
-    pub counter: Counter,
+    /// The time between two events. Zero means as fast as the client reads.
+    pub interval: Duration,
+    /// The number of the last event, if there is one.
+    pub count: Option<u64>,
+    /// The reconnection time that clients are told.
+    pub retry: Duration,
+    /// The origin whose pages may read the stream, or `*`.
+    pub allow_origin: Option<String>,
     /// The directory of the page. Without one the built-in page is served.
     pub www: Option<PathBuf>,
     /// How many connections are open at most.
@@ -66,7 +70,10 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             listen: "127.0.0.1:3000".into(),
-            counter: Counter::default(),
+            interval: Duration::from_secs(1),
+            count: None,
+            retry: Duration::from_secs(10),
+            allow_origin: None,
             www: None,
             max_connections: 10_000,
             quiet: false,
@@ -82,8 +89,8 @@ impl Command {
     ///
     /// let line = ["--interval=250ms", "--count", "3"].map(Into::into);
     /// let Ok(Command::Serve(options)) = Command::parse(line) else { panic!() };
-    /// assert_eq!(options.counter.interval.as_millis(), 250);
-    /// assert_eq!(options.counter.count, Some(3));
+    /// assert_eq!(options.interval.as_millis(), 250);
+    /// assert_eq!(options.count, Some(3));
     /// ```
     ///
     /// # Errors
@@ -93,24 +100,23 @@ impl Command {
         let mut options = Options::default();
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
-            let no_option = |word| format!("there is no option {word}: --help lists them");
+            let unknown = |word| format!("there is no option {word}: --help lists them");
             let word = word.into_string();
-            let word = word.map_err(|word| no_option(word.display().to_string()))?;
+            let word = word.map_err(|word| unknown(word.display().to_string()))?;
             let (flag, mut given) = match word.split_once('=') {
                 Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.into())),
                 _ => (&*word, None),
             };
             // What follows an equals sign, or the next word.
             let mut value = || given.take().or_else(|| words.next());
-            let counter = &mut options.counter;
             match flag {
                 "--listen" => options.listen = parsed(flag, value(), ADDRESS, address)?,
-                "--interval" => counter.interval = parsed(flag, value(), DURATION, duration)?,
-                "--retry" => counter.retry = parsed(flag, value(), DURATION, duration)?,
-                "--count" => counter.count = Some(parsed(flag, value(), NUMBER, number)?),
+                "--interval" => options.interval = parsed(flag, value(), DURATION, duration)?,
+                "--retry" => options.retry = parsed(flag, value(), DURATION, duration)?,
+                "--count" => options.count = Some(parsed(flag, value(), NUMBER, number)?),
                 "--www" => options.www = Some(parsed(flag, value(), DIRECTORY, directory)?),
                 "--allow-origin" => {
-                    counter.allow_origin = Some(parsed(flag, value(), ORIGIN, origin)?);
+                    options.allow_origin = Some(parsed(flag, value(), ORIGIN, origin)?);
                 }
                 "--max-connections" => {
                     options.max_connections = parsed(flag, value(), NUMBER, number)?;
@@ -118,7 +124,7 @@ impl Command {
                 "-q" | "--quiet" => options.quiet = true,
                 "-h" | "--help" => return Ok(Command::Help),
                 "-V" | "--version" => return Ok(Command::Version),
-                _ => return Err(no_option(word)),
+                _ => return Err(unknown(word)),
             }
             if let Some(given) = given {
                 return Err(format!("{flag} accepts no value, but got {given:?}"));
@@ -163,27 +169,18 @@ fn number<N: TryFrom<u64>>(value: &OsStr) -> Option<N> {
     number?.try_into().ok()
 }
 
-/// A number with or without a fraction, and a unit.
+/// A whole number and a unit.
 fn duration(value: &OsStr) -> Option<Duration> {
     let value = value.to_str()?;
-    let unit = value.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = value.split_at(unit);
+    let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit())?);
     let unit = match unit {
         "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
-        "h" => 3_600_000,
         _ => return None,
     };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    if whole.is_empty() || fraction.is_empty() {
-        return None;
-    }
-    let digits: u64 = format!("{whole}{fraction}").parse().ok()?;
-    let divisor = 10_u64.checked_pow(fraction.len().try_into().ok()?)?;
-    let product = digits.checked_mul(unit)?;
-    let milliseconds = u32::try_from(product / divisor).ok()?;
-    (product % divisor == 0).then_some(Duration::from_millis(milliseconds.into()))
+    let milliseconds = number.parse::<u32>().ok()?.checked_mul(unit)?;
+    Some(Duration::from_millis(milliseconds.into()))
 }
 
 /// `*`, `null`, or an origin as browsers send it: `scheme "://" host [ ":" port ]` in lower case, with

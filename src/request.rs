@@ -20,10 +20,10 @@
 //!
 //! [RFC 9112 2.1]: https://www.rfc-editor.org/rfc/rfc9112#section-2.1
 
-use crate::host::{is_authority, is_host};
+use crate::authority::is_authority;
+use crate::fields::{Fields, Version, is_token, is_word};
+use crate::request_error::RequestError;
 use crate::response::Status;
-use std::error::Error;
-use std::fmt;
 
 /// The longest accepted head in bytes. A longer one is answered with 431 (RFC 9110 5.4, RFC 6585 5).
 /// Chromium sends about 600 bytes.
@@ -50,8 +50,8 @@ pub struct Request<'a> {
     pub path: &'a [u8],
     /// The version of HTTP.
     pub version: Version,
-    /// Whether the client may send another request after the response (RFC 9112 9.3).
-    pub persists: bool,
+    /// Whether the client allows the connection to persist after the response (RFC 9112 9.3).
+    pub may_persist: bool,
     /// Whether content follows the head (RFC 9112 6.3).
     pub has_content: bool,
     /// The last event ID: the value of the one `Last-Event-ID` field (HTML 9.2.4), or without such a
@@ -60,46 +60,9 @@ pub struct Request<'a> {
     pub last_event_id: Option<&'a [u8]>,
     /// The length of the head in bytes, with the empty lines that came before it.
     pub head_length: usize,
+    /// All fields.
+    pub fields: Fields<'a>,
 }
-
-/// The versions of HTTP that this server distinguishes. A minor version above 1 is treated as 1 (RFC
-/// 9110 2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0. It has no chunks, and closes connections unless the client asks otherwise.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
-}
-
-/// Why a head is refused: the status that it deserves, and what would have been right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestError {
-    /// The status of the response.
-    pub status: Status,
-    /// One sentence for the person who wrote the request.
-    pub reason: &'static str,
-}
-
-impl RequestError {
-    /// An error with this status and reason.
-    pub const fn new(status: Status, reason: &'static str) -> RequestError {
-        RequestError { status, reason }
-    }
-
-    /// 400 (RFC 9110 15.5.1).
-    pub const fn bad_request(reason: &'static str) -> RequestError {
-        RequestError::new(Status(400, "Bad Request"), reason)
-    }
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status, self.reason)
-    }
-}
-
-impl Error for RequestError {}
 
 /// Parses the head of a request, which begins at the first byte. Returns `None` while the head is
 /// not complete. What follows the head is left alone: it is content, or the next request.
@@ -112,20 +75,20 @@ impl Error for RequestError {}
 /// let request = request::parse(bytes)?.expect("a whole head");
 /// assert_eq!((request.method, request.path), (&b"GET"[..], &b"/events"[..]));
 /// assert_eq!(&bytes[request.head_length..], b"GET"); // of the next request
-/// # Ok::<(), bare_sse::request::RequestError>(())
+/// # Ok::<(), bare_sse::request_error::RequestError>(())
 /// ```
 ///
 /// # Errors
 ///
 /// A [`RequestError`] for a byte that can't stand where it stands, for an element with a wrong
-/// value, or for fields that contradict each other. Nobody knows then where the next request
+/// value, or for fields that contradict each other. It is then unknown where the next request
 /// begins, so the connection must be closed after the response.
 pub fn parse(bytes: &[u8]) -> Result<Option<Request<'_>>, RequestError> {
     let bytes = &bytes[..bytes.len().min(HEAD_LIMIT)];
     match head(bytes) {
         Ok(request) => Ok(Some(request)),
         Err(Stop::Invalid(error)) => Err(error),
-        Err(Stop::Incomplete) if bytes.len() == HEAD_LIMIT => Err(LARGE_HEAD),
+        Err(Stop::Incomplete) if bytes.len() == HEAD_LIMIT => Err(large_head()),
         Err(Stop::Incomplete) => Ok(None),
     }
 }
@@ -138,6 +101,12 @@ enum Stop {
     Invalid(RequestError),
 }
 
+impl From<RequestError> for Stop {
+    fn from(error: RequestError) -> Stop {
+        Stop::Invalid(error)
+    }
+}
+
 /// `HTTP-message = start-line CRLF *( field-line CRLF ) CRLF` and the content (RFC 9112 2.1).
 fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
     let mut rest = without_empty_lines(bytes);
@@ -148,16 +117,17 @@ fn head(bytes: &[u8]) -> Result<Request<'_>, Stop> {
     let method = method(&mut rest)?;
     let (path, query) = request_target(&mut rest, method)?;
     let version = http_version(&mut rest)?;
-    let fields = Fields::parse(&mut rest)?;
+    let fields = field_lines(&mut rest)?;
     fields.check_host(version)?;
     Ok(Request {
         method,
         path,
         version,
-        persists: fields.persist(version),
+        may_persist: fields.allow_to_persist(version),
         has_content: fields.has_content(version)?,
         last_event_id: fields.last_event_id(query),
         head_length: bytes.len() - rest.len(),
+        fields,
     })
 }
 
@@ -178,12 +148,12 @@ fn element<'a>(
     rest: &mut &'a [u8],
     is_of_class: impl Fn(u8) -> bool,
     limit: usize,
-    too_long: RequestError,
+    too_long: fn() -> RequestError,
 ) -> Result<(&'a [u8], u8), Stop> {
     let end = rest.iter().position(|&byte| !is_of_class(byte));
     let (element, after) = rest.split_at(end.unwrap_or(rest.len()));
     if element.len() > limit {
-        return Err(Stop::Invalid(too_long));
+        return Err(too_long().into());
     }
     let (&delimiter, after) = after.split_first().ok_or(Stop::Incomplete)?;
     *rest = after;
@@ -205,7 +175,7 @@ fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
 
 /// `method SP`, the beginning of the request line (RFC 9112 3). A method is a token (RFC 9110 9.1).
 fn method<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
-    match element(rest, is_token, METHOD_LIMIT, LONG_METHOD)? {
+    match element(rest, is_token, METHOD_LIMIT, long_method)? {
         (method @ [_, ..], b' ') => Ok(method),
         _ => bad_request("a request begins with a method, a token, and a space"),
     }
@@ -213,10 +183,10 @@ fn method<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
 
 /// `request-target SP` (RFC 9112 3). Returns the path and the query.
 fn request_target<'a>(rest: &mut &'a [u8], method: &[u8]) -> Result<(&'a [u8], &'a [u8]), Stop> {
-    let target = match element(rest, is_target, TARGET_LIMIT, LONG_TARGET)? {
+    let target = match element(rest, is_target, TARGET_LIMIT, long_target)? {
         (b"", b' ') => return bad_request("one space stands on each side of the request target"),
         (target, b' ') => target,
-        (_, b'\r') => return Err(Stop::Invalid(MALFORMED_VERSION)),
+        (_, b'\r') => return Err(malformed_version().into()),
         _ => return bad_request("a request target has visible ASCII bytes only, and no #"),
     };
     let query = target.iter().position(|&byte| byte == b'?');
@@ -254,27 +224,36 @@ fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
 /// 2.3).
 fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
     let limit = "HTTP/1.1".len();
-    let (version, end) = element(
-        rest,
-        |byte| byte.is_ascii_graphic(),
-        limit,
-        MALFORMED_VERSION,
-    )?;
+    let (version, end) = element(rest, is_visible, limit, malformed_version)?;
     let version = match (version.strip_prefix(b"HTTP/"), end) {
         (Some(b"1.0"), b'\r') => Ok(Version::Http10),
         (Some([b'1', b'.', b'0'..=b'9']), b'\r') => Ok(Version::Http11),
-        (Some([b'0'..=b'9', b'.', b'0'..=b'9']), b'\r') => Err(OTHER_VERSION),
-        _ => Err(MALFORMED_VERSION),
-    };
-    let version = version.map_err(Stop::Invalid)?;
+        (Some([b'0'..=b'9', b'.', b'0'..=b'9']), b'\r') => Err(RequestError::new(
+            Status(505, "HTTP Version Not Supported"),
+            "this server speaks HTTP/1.1 and HTTP/1.0",
+        )),
+        _ => Err(malformed_version()),
+    }?;
     line_feed(rest)?;
     Ok(version)
+}
+
+/// `*( field-line CRLF ) CRLF` (RFC 9112 2.1).
+fn field_lines<'a>(rest: &mut &'a [u8]) -> Result<Fields<'a>, Stop> {
+    let mut lines = Vec::with_capacity(FIELDS_LIMIT);
+    while let Some(name) = field_name(rest)? {
+        if lines.len() == FIELDS_LIMIT {
+            return Err(large_head().into());
+        }
+        lines.push((name, field_value(rest)?));
+    }
+    Ok(Fields(lines))
 }
 
 /// `field-name ":"`, or the empty line, for which it returns `None` (RFC 9112 5).
 fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
     // It has no limit but that of the head.
-    match element(rest, is_token, HEAD_LIMIT, LARGE_HEAD)? {
+    match element(rest, is_token, HEAD_LIMIT, large_head)? {
         (b"", b'\r') => line_feed(rest).map(|()| None),
         (name @ [_, ..], b':') => Ok(Some(name)),
         // A server must refuse obs-fold, or unfold it (RFC 9112 5.2).
@@ -287,132 +266,21 @@ fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
 
 /// `OWS field-value OWS CR LF` (RFC 9112 5). Returns the value without the optional whitespace.
 fn field_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
-    match element(rest, is_value, HEAD_LIMIT, LARGE_HEAD)? {
+    match element(rest, is_value, HEAD_LIMIT, large_head)? {
         (value, b'\r') => line_feed(rest).map(|()| value.trim_ascii()),
         _ => bad_request("a field value has no control bytes"),
     }
 }
 
-/// The field lines of a head: names and values, in their order.
-struct Fields<'a>(Vec<(&'a [u8], &'a [u8])>);
-
-impl<'a> Fields<'a> {
-    /// `*( field-line CRLF ) CRLF` (RFC 9112 2.1).
-    fn parse(rest: &mut &'a [u8]) -> Result<Self, Stop> {
-        let mut lines = Vec::with_capacity(FIELDS_LIMIT);
-        while let Some(name) = field_name(rest)? {
-            if lines.len() == FIELDS_LIMIT {
-                return Err(Stop::Invalid(LARGE_HEAD));
-            }
-            lines.push((name, field_value(rest)?));
-        }
-        Ok(Fields(lines))
-    }
-
-    /// The values of the field lines of this name. Names are case-insensitive (RFC 9110 5.1).
-    fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let lines = self.0.iter().filter(move |line| is_word(line.0, name));
-        lines.map(|line| line.1)
-    }
-
-    /// The elements of a comma-separated list over all field lines of this name (RFC 9110 5.3),
-    /// without the whitespace around them. Empty elements are ignored (RFC 9110 5.6.1.2).
-    fn list(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let values = self.values(name);
-        let elements = values.flat_map(|value| value.split(|&byte| byte == b','));
-        let elements = elements.map(<[u8]>::trim_ascii);
-        elements.filter(|element| !element.is_empty())
-    }
-
-    /// Exactly one Host in HTTP/1.1. HTTP/1.0 may leave it out (RFC 9112 3.2).
-    fn check_host(&self, version: Version) -> Result<(), Stop> {
-        let mut hosts = self.values("host");
-        match (hosts.next(), hosts.next()) {
-            (None, _) if version == Version::Http10 => Ok(()),
-            (None, _) => bad_request("an HTTP/1.1 request has a Host field"),
-            (_, Some(_)) => bad_request("a request has one Host field"),
-            (Some(host), None) if is_host(host) => Ok(()),
-            _ => bad_request("Host is a host name or address and, after a colon, a port number"),
-        }
-    }
-
-    /// HTTP/1.1 persists unless the client says close, HTTP/1.0 closes unless it says keep-alive
-    /// (RFC 9112 9.3). Both words are case-insensitive (RFC 9110 7.6.1).
-    fn persist(&self, version: Version) -> bool {
-        let says = |word: &str| self.list("connection").any(|option| is_word(option, word));
-        !says("close") && (version == Version::Http11 || says("keep-alive"))
-    }
-
-    /// The value of the one Last-Event-ID field that is not empty (HTML 9.2.4). Of several, none counts.
-    /// Only without any, that of the first `lastEventId` in the query, in upper or lower case.
-    fn last_event_id(&self, query: &'a [u8]) -> Option<&'a [u8]> {
-        let mut values = self.values("last-event-id").filter(|id| !id.is_empty());
-        match (values.next(), values.next()) {
-            (None, _) => query.split(|&byte| byte == b'&').find_map(|part| {
-                let (begin, id) = part.split_at_checked("lastEventId=".len())?;
-                is_word(begin, "lastEventId=").then_some(id)
-            }),
-            (id, None) => id,
-            (_, Some(_)) => None,
-        }
-    }
-
-    /// One number, which may be repeated and must not differ (RFC 9110 8.6, RFC 9112 6.3).
-    fn content_length(&self) -> Result<Option<u64>, Stop> {
-        let mut lengths = self.values("content-length").map(decimal);
-        match lengths.next() {
-            None => Ok(None),
-            Some(None) => bad_request("Content-Length is one decimal number below 2^64"),
-            Some(length) if lengths.all(|other| other == length) => Ok(length),
-            _ => bad_request("two Content-Length fields differ"),
-        }
-    }
-
-    /// Whether content follows, by Content-Length or Transfer-Encoding. A request with both is how
-    /// one request is smuggled inside another, so it is refused (RFC 9112 6.1 and 6.3).
-    fn has_content(&self, version: Version) -> Result<bool, Stop> {
-        let length = self.content_length()?;
-        if self.values("transfer-encoding").next().is_none() {
-            return Ok(length.is_some_and(|length| length > 0));
-        }
-        match self.list("transfer-encoding").collect::<Vec<_>>()[..] {
-            _ if length.is_some() => {
-                bad_request("Content-Length and Transfer-Encoding exclude each other")
-            }
-            _ if version == Version::Http10 => bad_request("HTTP/1.0 has no Transfer-Encoding"),
-            [coding] if is_word(coding, "chunked") => Ok(true),
-            [ref others @ .., last] if is_word(last, "chunked") => {
-                if others.iter().any(|coding| is_word(coding, "chunked")) {
-                    return bad_request("content is chunked once");
-                }
-                Err(Stop::Invalid(OTHER_CODING))
-            }
-            _ => bad_request("the final transfer coding of a request is chunked"),
-        }
-    }
-}
-
-/// Whether this is a name or word that is known here. They are all case-insensitive.
-fn is_word(bytes: &[u8], known: &str) -> bool {
-    bytes.eq_ignore_ascii_case(known.as_bytes())
-}
-
-/// `1*DIGIT`, if its value fits (RFC 9110 8.6).
-pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    let is_number = digits.iter().all(u8::is_ascii_digit);
-    let digits = str::from_utf8(digits).ok().filter(|_| is_number)?;
-    digits.parse().ok()
-}
-
-/// `tchar` (RFC 9110 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Visible ASCII.
+fn is_visible(byte: u8) -> bool {
+    byte.is_ascii_graphic()
 }
 
 /// A byte of a request target: visible ASCII (RFC 9112 3.2), but no `#`, which begins a fragment and
 /// is never sent. Browsers send some bytes that RFC 3986 2 would have encoded.
 fn is_target(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'#'
+    is_visible(byte) && byte != b'#'
 }
 
 /// `field-value`: visible bytes, SP, HTAB, and bytes from 0x80 (RFC 9110 5.5).
@@ -421,33 +289,24 @@ fn is_value(byte: u8) -> bool {
 }
 
 fn bad_request<T>(reason: &'static str) -> Result<T, Stop> {
-    Err(Stop::Invalid(RequestError::bad_request(reason)))
+    Err(RequestError::bad_request(reason).into())
 }
 
-const MALFORMED_VERSION: RequestError =
-    RequestError::bad_request("a request line ends in HTTP/1.1 CR LF");
+fn malformed_version() -> RequestError {
+    RequestError::bad_request("a request line must end with HTTP/1.1 and CR LF")
+}
 
-const OTHER_VERSION: RequestError = RequestError::new(
-    Status(505, "HTTP Version Not Supported"),
-    "this server speaks HTTP/1.1 and HTTP/1.0",
-);
+fn long_method() -> RequestError {
+    let status = Status(501, "Not Implemented");
+    RequestError::new(status, "no method is as long as this one")
+}
 
-const OTHER_CODING: RequestError = RequestError::new(
-    Status(501, "Not Implemented"),
-    "this server knows no transfer coding but chunked",
-);
+fn long_target() -> RequestError {
+    let reason = format!("a request target has at most {TARGET_LIMIT} bytes here");
+    RequestError::new(Status(414, "URI Too Long"), reason)
+}
 
-const LONG_METHOD: RequestError = RequestError::new(
-    Status(501, "Not Implemented"),
-    "no method is as long as this one",
-);
-
-const LONG_TARGET: RequestError = RequestError::new(
-    Status(414, "URI Too Long"),
-    "a request target has at most 8192 bytes here",
-);
-
-const LARGE_HEAD: RequestError = RequestError::new(
-    Status(431, "Request Header Fields Too Large"),
-    "a head has at most 16384 bytes and 100 field lines here",
-);
+fn large_head() -> RequestError {
+    let reason = format!("a head has at most {HEAD_LIMIT} bytes and {FIELDS_LIMIT} fields here");
+    RequestError::new(Status(431, "Request Header Fields Too Large"), reason)
+}

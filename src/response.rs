@@ -5,12 +5,12 @@
 //! Date: Sun, 06 Nov 1994 08:49:37 GMT CR LF      when the response was made
 //! Content-Type: text/html; charset=utf-8 CR LF   the fields of this response
 //! Content-Length: 1234 CR LF                     how long the content is
-//! Connection: keep-alive CR LF                   what becomes of the connection afterwards
+//! Connection: keep-alive CR LF                   what happens to the connection next
 //! CR LF                                          the empty line; the content follows
 //! ```
 //!
-//! The head of the event stream is not made here: it is written out in
-//! [`counter`](crate::counter). Nobody knows how long its content will be, so it is sent in chunks.
+//! The head of the event stream is not made here: it is written out in [`events`](crate::events). The
+//! length of its content is not known in advance, so it is sent in chunks.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,20 +25,23 @@ impl fmt::Display for Status {
     }
 }
 
+/// A field: its name and its value, which has no CR and no LF.
+pub type Field<'a> = (&'static str, Cow<'a, str>);
+
 /// A response, apart from `Date` and `Connection`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response<'a> {
     /// The status.
     pub status: Status,
-    /// Names and values of the fields that are particular to this response.
-    pub fields: Vec<(&'static str, &'a str)>,
+    /// The fields that are particular to this response.
+    pub fields: Vec<Field<'a>>,
     /// The content. `None` for a status that has no content, such as 204.
     pub content: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Response<'a> {
     /// 204, with these fields (RFC 9110 15.3.5).
-    pub fn no_content(fields: Vec<(&'static str, &'a str)>) -> Response<'a> {
+    pub fn no_content(fields: Vec<Field<'a>>) -> Response<'a> {
         Response {
             status: Status(204, "No Content"),
             fields,
@@ -46,33 +49,14 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// The response to OPTIONS: what can be done here (RFC 9110 9.3.7).
-    pub fn options() -> Response<'static> {
-        Response::no_content(vec![ALLOW])
-    }
-
     /// A response that refuses a request: its content is a line of text that says why (RFC 9110 15.5
     /// and 15.6).
     pub fn refusal(status: Status, reason: &str) -> Response<'static> {
         Response {
             status,
-            fields: vec![("Content-Type", "text/plain")],
+            fields: vec![("Content-Type", "text/plain".into())],
             content: Some(format!("{status}: {reason}\n").into_bytes().into()),
         }
-    }
-
-    /// 405: the method is known, and not allowed here (RFC 9110 15.5.6).
-    pub fn method_not_allowed() -> Response<'static> {
-        let reason = "everything here can be read, with GET or HEAD, and nothing changed";
-        let mut response = Response::refusal(Status(405, "Method Not Allowed"), reason);
-        response.fields.push(ALLOW);
-        response
-    }
-
-    /// 501: the method is not known (RFC 9110 15.6.2).
-    pub fn unknown_method() -> Response<'static> {
-        let reason = "the methods known here are those of RFC 9110, and PATCH";
-        Response::refusal(Status(501, "Not Implemented"), reason)
     }
 
     /// The head: status line, `Date` (RFC 9110 6.6.1), the response's own fields, `Content-Length`
@@ -84,7 +68,7 @@ impl<'a> Response<'a> {
     ///
     /// let response = Response {
     ///     status: Status(200, "OK"),
-    ///     fields: vec![("Content-Type", "text/plain")],
+    ///     fields: vec![("Content-Type", "text/plain".into())],
     ///     content: Some(b"hi\n".into()),
     /// };
     /// assert_eq!(
@@ -108,17 +92,14 @@ impl<'a> Response<'a> {
         if let Some(content) = &self.content {
             head.extend(["Content-Length: ", &content.len().to_string(), "\r\n"]);
         }
-        head.extend(["Connection: ", connection_field(persists), "\r\n\r\n"]);
+        head.extend(["Connection: ", connection_option(persists), "\r\n\r\n"]);
         head
     }
 }
 
-/// The methods that are allowed here, on every path (RFC 9110 10.2.1).
-const ALLOW: (&str, &str) = ("Allow", "GET, HEAD, OPTIONS");
-
-/// The value of `Connection`: whether the connection persists after the response. An HTTP/1.0 client
-/// must be told if it does, any client if it does not (RFC 9112 9.3 and 9.6).
-pub(crate) fn connection_field(persists: bool) -> &'static str {
+/// The value of `Connection` (RFC 9110 7.6.1): whether the connection persists after the response. An
+/// HTTP/1.0 client must be told if it does, any client if it does not (RFC 9112 9.3 and 9.6).
+pub(crate) fn connection_option(persists: bool) -> &'static str {
     if persists { "keep-alive" } else { "close" }
 }
 

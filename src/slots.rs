@@ -1,84 +1,100 @@
 //! Slots: one for each connection.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-/// The slots of a server. One thread waits for them and takes them; any thread frees them.
+/// How long a refusal by the system counts. A thread that waits in accept can't know that nobody else
+/// waits, so there is no event that would end it.
+const REFUSAL: Duration = Duration::from_secs(1);
+
+/// The slots of a server. One thread creates them and takes them; any thread frees them.
 #[derive(Debug)]
 pub struct Slots {
     /// How many there are.
     pub count: usize,
-    free: Mutex<usize>,
-    one_is_free: Condvar,
-    /// Whether at most a tenth is free. Each request asks, so it does not wait for the mutex.
-    few_free: AtomicBool,
-    threads_refused: AtomicBool,
+    taken: AtomicUsize,
+    /// The thread that takes slots, and is parked while none is free.
+    taker: Thread,
+    clock: Instant,
+    /// Until when the last refusal by the system counts, in milliseconds on the clock.
+    refused_until: AtomicU64,
 }
 
 /// A slot that is taken. Dropping it frees it, however the connection's thread ends.
 #[derive(Debug)]
 pub struct Slot(Arc<Slots>);
 
+/// How many slots are free, as far as a connection needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Free {
+    /// More than a tenth.
+    Many,
+    /// At most a tenth: clients get less time.
+    Few,
+    /// None, so somebody may be waiting: a connection ends with its next response.
+    None,
+}
+
 impl Slots {
-    /// So many free slots. `count` is at least 1.
+    /// Creates `count` free slots, at least 1, for the current thread to take.
     pub fn new(count: usize) -> Arc<Slots> {
         Arc::new(Slots {
             count,
-            free: Mutex::new(count),
-            one_is_free: Condvar::new(),
-            few_free: AtomicBool::new(false),
-            threads_refused: AtomicBool::new(false),
+            taken: AtomicUsize::new(0),
+            taker: thread::current(),
+            clock: Instant::now(),
+            refused_until: AtomicU64::new(0),
         })
     }
 
-    /// Whether a slot is free.
-    pub fn has_free(&self) -> bool {
-        *self.lock() > 0
+    /// Whether all slots are taken.
+    pub fn are_all_taken(&self) -> bool {
+        self.taken.load(SeqCst) == self.count
     }
 
     /// Waits until a slot is free.
-    pub fn wait_for_free(&self) {
-        let taken = |free: &mut usize| *free == 0;
-        drop(self.one_is_free.wait_while(self.lock(), taken));
+    pub fn wait(&self) {
+        while self.are_all_taken() {
+            thread::park();
+        }
     }
 
     /// Takes a slot, which must be free.
     pub fn take(self: &Arc<Self>) -> Slot {
-        self.change(|free| free - 1);
+        self.taken.fetch_add(1, SeqCst);
         Slot(Arc::clone(self))
     }
 
-    /// Makes slots scarce while the system refuses threads.
-    pub fn set_threads_refused(&self, refused: bool) {
-        self.threads_refused.store(refused, Relaxed);
-    }
-
-    /// Returns how many were free before.
-    fn change(&self, change: fn(usize) -> usize) -> usize {
-        let mut free = self.lock();
-        let before = *free;
-        *free = change(before);
-        self.few_free.store(*free <= self.count / 10, Relaxed);
-        before
-    }
-
-    fn lock(&self) -> MutexGuard<'_, usize> {
-        self.free.lock().expect("no thread panics while it counts")
+    /// Notes that the system refused a file or a thread. For a second it is then as if no slot were free.
+    pub fn system_refused(&self) {
+        let until = self.clock.elapsed() + REFUSAL;
+        self.refused_until.store(until.as_millis() as u64, SeqCst);
     }
 }
 
 impl Slot {
-    /// Whether at most a tenth of all slots is free, or threads run out before slots do.
-    pub fn is_scarce(&self) -> bool {
-        self.0.few_free.load(Relaxed) || self.0.threads_refused.load(Relaxed)
+    /// How many slots are free.
+    pub fn free(&self) -> Free {
+        let slots = &self.0;
+        let refused_until = slots.refused_until.load(SeqCst);
+        // Nearly always 0: then the clock need not be read.
+        let is_refused =
+            refused_until > 0 && slots.clock.elapsed().as_millis() < refused_until.into();
+        match slots.count - slots.taken.load(SeqCst) {
+            _ if is_refused => Free::None,
+            0 => Free::None,
+            free if free <= slots.count / 10 => Free::Few,
+            _ => Free::Many,
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // To notify is a system call, even if nobody waits.
-        if self.0.change(|free| free + 1) == 0 {
-            self.0.one_is_free.notify_one();
-        }
+        self.0.taken.fetch_sub(1, SeqCst);
+        // A system call only if the thread is parked.
+        self.0.taker.unpark();
     }
 }

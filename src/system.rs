@@ -3,17 +3,17 @@
 use std::fs;
 
 /// How many files the server has open beside its connections, at most.
-const OTHER_FILES: usize = 32;
+pub const OTHER_FILES: usize = 32;
 
-/// How many memory mappings are there for each connection.
+/// How many memory mappings there are for each connection.
 ///
 /// On Linux a thread takes four: its stack and its signal stack, and a guard page for each. When they
 /// run out, a thread that starts ends the whole process. A fifth is left for threads whose slots are
 /// free again while they end, and for all else.
 const MAPPINGS: usize = 5;
 
-/// How many connections there can be if `max_connections` are asked for: as many, or fewer if the
-/// process may not have so many files open. Otherwise files would run out before slots became scarce.
+/// How many connections there can be if `max_connections` are asked for: that many, or fewer if the
+/// limit of open files is too low for them. Otherwise files would run out before slots became scarce.
 ///
 /// # Errors
 ///

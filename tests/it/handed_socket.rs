@@ -49,7 +49,7 @@ fn a_client_that_came_before_the_server_is_served() {
 }
 
 #[test]
-fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_line() {
+fn a_standard_input_that_is_not_a_listening_socket_ends_the_program_with_1_and_a_line() {
     let (_listener, address) = socket();
     let connected = TcpStream::connect(address).expect("a connection");
     let (pair, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
@@ -62,7 +62,8 @@ fn a_standard_input_that_is_no_listening_socket_ends_the_program_with_1_and_a_li
         let output = run_to_end(on_input(&["-q"]).stdin(stdin).stdout(Stdio::piped()));
         assert_eq!(output.status.code(), Some(1));
         let line = String::from_utf8_lossy(&output.stderr).into_owned();
-        let expected = "bare-sse: can't listen on standard input: it is no listening TCP socket\n";
+        let expected =
+            "bare-sse: can't listen on standard input: it is not a listening TCP socket\n";
         assert_eq!(line, expected);
         assert_eq!(output.stdout, b"");
     }

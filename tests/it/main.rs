@@ -1,6 +1,7 @@
 //! The tests: a module for each matter. What loads the machine is in `tests/load`.
 
 mod browser;
+mod connection;
 mod event_stream;
 mod fuzz;
 mod handed_socket;

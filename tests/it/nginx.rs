@@ -85,9 +85,14 @@ impl Nginx {
 
     /// curl for the stream, each byte printed as it comes.
     fn curl_events(&self, options: &[&str]) -> Command {
+        self.curl_stream("/events", options)
+    }
+
+    /// The same for another path, which curl sends as it is.
+    fn curl_stream(&self, path: &str, options: &[&str]) -> Command {
         let mut curl = self.curl(options);
-        let events = format!("https://{NAME}:{}/events", self.https.port());
-        curl.args(["--no-buffer", "--include", &events]);
+        let events = format!("https://{NAME}:{}{path}", self.https.port());
+        curl.args(["--path-as-is", "--no-buffer", "--include", &events]);
         curl
     }
 
@@ -291,6 +296,16 @@ fn check_that_events_come_at_once(version: &str, status_line: &str) {
         server.signal("CONT");
     }
     assert_eq!(events.reader.retry, Some(10_000));
+}
+
+#[test]
+#[ignore = "needs nginx, openssl and curl"]
+fn the_stream_is_found_by_every_path_that_is_the_same_for_nginx() {
+    let nginx = Nginx::start(&["--interval", "50ms"]);
+    for path in ["//events", "/./events", "/x/../events", "/%65vents"] {
+        let path = format!("{path}?lastEventId=7");
+        Events::open(&mut nginx.curl_stream(&path, &[])).expect(8);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::table::{NEXT, Row, rows};
 use crate::support::{Folder, PATIENCE, RawClient, Response, Server, wait_until};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Reads the answer to a row, and checks all that its head must say.
 fn read_answer(client: &mut RawClient, row: &Row) -> Response {
@@ -50,33 +50,6 @@ fn every_row_of_the_table_gets_its_answer_when_it_comes_whole() {
 }
 
 #[test]
-fn every_row_of_the_table_gets_the_same_answer_when_it_comes_a_byte_at_a_time() {
-    let server = Server::start(&[]);
-    for row in rows() {
-        let mut client = server.connect();
-        client.socket.set_nodelay(true).expect("an option of TCP");
-        // The answer to a head that is refused may come before its last byte.
-        let _ = row
-            .bytes
-            .iter()
-            .try_for_each(|&byte| client.try_send(&[byte]));
-        read_answer(&mut client, &row);
-        ask_again(&mut client, &row);
-    }
-}
-
-#[test]
-fn every_row_of_the_table_gets_the_same_answer_with_bytes_after_it() {
-    let server = Server::start(&[]);
-    for row in rows() {
-        let mut client = server.connect();
-        client.send(&[&row.bytes[..], NEXT].concat());
-        read_answer(&mut client, &row);
-        read_what_follows(&mut client, &row);
-    }
-}
-
-#[test]
 fn pipelined_requests_are_answered_in_their_order_whatever_the_size_of_the_page() {
     for size in [0, 100, 200_000] {
         let page = vec![b'x'; size];
@@ -108,28 +81,6 @@ fn pipelined_requests_are_answered_in_their_order_whatever_the_size_of_the_page(
 }
 
 #[test]
-fn what_comes_with_the_end_of_a_long_head_begins_the_next() {
-    let server = Server::start(&[]);
-    // One of these is the size of some buffer.
-    for size in [512, 1024, 2048, 4096] {
-        let mut client = server.connect();
-        let fill = "x".repeat(size);
-        let long = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {fill}\r\nB: {fill}\r\n\r\n");
-        let (begin, end) = long.split_at(size + size / 2);
-        let next = format!("HEAD /events HTTP/1.1\r\nHost: x\r\nA: {fill}\r\n\r\n");
-        let (next, rest) = next.split_at(size);
-        for part in [begin, &[end, next].concat(), rest] {
-            client.send(part.as_bytes());
-            // So that it is read by itself, most likely.
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        assert_eq!(client.read_response(false).status(), 200);
-        let answer = client.read_response(true);
-        assert_eq!(answer.field("Content-Type"), Some("text/event-stream"));
-    }
-}
-
-#[test]
 fn the_date_of_the_page_moves_on() {
     let server = Server::start(&[]);
     let mut client = server.connect();
@@ -155,70 +106,6 @@ fn as_many_requests_as_a_head_may_have_bytes_are_answered_in_portions() {
 }
 
 #[test]
-fn the_page_comes_on_every_path_with_its_length_and_its_type() {
-    let page = include_bytes!("../../www/index.html");
-    let server = Server::start(&[]);
-    let mut client = server.connect();
-    for path in [
-        "/",
-        "/index.html",
-        "/favicon.ico",
-        "/events/",
-        "/Events",
-        "/?/events",
-    ] {
-        client.send_get(path, "");
-        let answer = client.read_response(false);
-        assert_eq!(answer.content, page, "{path}");
-        assert_eq!(
-            answer.field("Content-Type"),
-            Some("text/html; charset=utf-8")
-        );
-    }
-}
-
-#[test]
-fn the_head_of_the_page_is_these_bytes() {
-    let server = Server::start(&[]);
-    let mut client = server.connect();
-    client.send_get("/", "");
-    let answer = client.read_response(false);
-    let (date, length) = (answer.field("Date").unwrap(), answer.content.len());
-    assert_eq!(date.len(), "Sun, 06 Nov 1994 08:49:37 GMT".len());
-    let head = format!(
-        "HTTP/1.1 200 OK\r\n\
-         Date: {date}\r\n\
-         Content-Type: text/html; charset=utf-8\r\n\
-         Content-Length: {length}\r\n\
-         Connection: keep-alive\r\n\
-         \r\n"
-    );
-    assert_eq!(answer.head, head);
-}
-
-#[test]
-fn a_refusal_says_why_in_a_line_of_text() {
-    let server = Server::start(&[]);
-    let mut client = server.connect();
-    client.send(b"GET / HTTP/1.1\nHost: x\n\n");
-    let answer = client.read_response(false);
-    assert_eq!(answer.field("Content-Type"), Some("text/plain"));
-    let content = b"400 Bad Request: lines end in CR LF, not in LF alone\n";
-    assert_eq!(answer.content, content);
-}
-
-#[test]
-fn a_bad_request_after_good_ones_is_refused_after_their_answers() {
-    let server = Server::start(&[]);
-    let mut client = server.connect();
-    client.send(&[NEXT, NEXT, b"GET /bad path HTTP/1.1\r\n\r\n", NEXT].concat());
-    for status in [200, 200, 400] {
-        assert_eq!(client.read_response(false).status(), status);
-    }
-    assert_eq!(client.read_to_end(), b"");
-}
-
-#[test]
 fn a_client_that_has_ended_its_half_still_gets_its_answers() {
     let server = Server::start(&[]);
     let mut client = server.connect();
@@ -231,27 +118,6 @@ fn a_client_that_has_ended_its_half_still_gets_its_answers() {
 }
 
 #[test]
-fn a_client_that_ends_its_half_within_a_head_is_told_so() {
-    let server = Server::start(&[]);
-    let mut client = server.connect();
-    client.send(b"GET / HTTP/1.1\r\nHost: x\r\n");
-    client.end_its_half();
-    assert_eq!(client.read_response(false).status(), 400);
-    assert_eq!(client.read_to_end(), b"");
-}
-
-#[test]
-fn a_client_that_sends_nothing_or_empty_lines_gets_nothing() {
-    let server = Server::start(&[]);
-    for bytes in [&b""[..], b"\r\n\r\n"] {
-        let mut client = server.connect();
-        client.send(bytes);
-        client.end_its_half();
-        assert_eq!(client.read_to_end(), b"");
-    }
-}
-
-#[test]
 fn a_client_that_sends_much_before_it_reads_sees_its_answer_and_no_reset() {
     let server = Server::start(&[]);
     let mut client = server.connect();
@@ -259,35 +125,6 @@ fn a_client_that_sends_much_before_it_reads_sees_its_answer_and_no_reset() {
     client.send(&[head.as_bytes(), &[b'x'; 200_000]].concat());
     assert_eq!(client.read_response(false).status(), 405);
     assert_eq!(client.read_to_end(), b"");
-}
-
-#[test]
-fn a_refused_head_request_gets_no_content_either_however_its_bytes_come() {
-    let server = Server::start(&[]);
-    for (bytes, is_head) in [
-        ("HEAD / HTTP/1.1\r\n\r\n", true),
-        ("\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", true),
-        ("HEAD  / HTTP/1.1\r\n\r\n", true),
-        ("\nHEAD / HTTP/1.1\r\n\r\n", false),
-        ("\r\n\nHEAD / HTTP/1.1\r\n\r\n", false),
-        ("\rHEAD / HTTP/1.1\r\n\r\n", false),
-        ("HEAD\t/ HTTP/1.1\r\n\r\n", false),
-        ("head / HTTP/1.1\r\n\r\n", false),
-    ] {
-        // In two pieces, cut at each place.
-        for cut in 0..bytes.len() {
-            let (first, second) = bytes.split_at(cut);
-            let mut client = server.connect();
-            client.socket.set_nodelay(true).expect("an option of TCP");
-            client.send(first.as_bytes());
-            // Its answer may have come, and then the rest fails or is ignored.
-            let _ = client.try_send(second.as_bytes());
-            let answer = client.read_response(is_head);
-            assert_eq!(answer.status(), 400, "{bytes:?}");
-            assert_eq!(answer.content.is_empty(), is_head, "{bytes:?}");
-            assert_eq!(client.read_to_end(), b"", "{bytes:?}, cut at {cut}");
-        }
-    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The server as a value in the test's own process, where its limits can be short.
 
 use super::{PATIENCE, RawClient};
-use bare_sse::client::Limits;
-use bare_sse::connection::Site;
 use bare_sse::counter::Counter;
+use bare_sse::events::Events;
+use bare_sse::limits::Limits;
 use bare_sse::log::Log;
 use bare_sse::page::Page;
 use bare_sse::server;
+use bare_sse::site::Site;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -25,8 +26,13 @@ pub const SHORT_LIMITS: Limits = Limits {
 pub fn site(counter: Counter) -> Site {
     Site {
         limits: SHORT_LIMITS,
-        ..Site::new(Page::built_in(), counter, Log::none())
+        ..Site::new(Page::built_in(), Events::new(counter, Log::none()))
     }
+}
+
+/// One whose events come a second apart, if anybody waits for them.
+pub fn usual_site() -> Site {
+    site(Counter::new(Duration::from_secs(1), None))
 }
 
 /// A server that lives as long as the test's process.

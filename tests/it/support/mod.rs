@@ -322,14 +322,6 @@ impl RawClient {
         }
     }
 
-    /// Whether more has come that was not read: bytes or the end.
-    pub fn has_more(&self) -> bool {
-        self.socket.set_nonblocking(true).expect("an option");
-        let more = self.socket.peek(&mut [0]);
-        self.socket.set_nonblocking(false).expect("an option");
-        more.is_ok()
-    }
-
     /// Reads what comes next. `None` is the end of the connection, or its loss.
     pub fn try_read(&mut self) -> Option<Vec<u8>> {
         let mut bytes = [0; 4096];

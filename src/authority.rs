@@ -1,11 +1,6 @@
-//! The value of Host: a host name or an address, and a port.
+//! A host and a port, as they stand in a URI, in Host and on the command line.
 
 use std::net::Ipv6Addr;
-
-/// Whether this is a value of Host: empty, or a host and a port as in an `http` URI (RFC 9110 7.2).
-pub(crate) fn is_host(value: &[u8]) -> bool {
-    value.is_empty() || is_authority(value)
-}
 
 /// Whether this is `uri-host [ ":" port ]` with a host that is not empty (RFC 9110 4.2.1). What stands
 /// in brackets is an IPv6 address (RFC 3986 3.2.2).
@@ -18,10 +13,8 @@ pub(crate) fn is_authority(value: &[u8]) -> bool {
         Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
         None => {
             let (name, port) = value.split_at(value.find(':').unwrap_or(value.len()));
-            (
-                !name.is_empty() && is_registered_name(name.as_bytes()),
-                port,
-            )
+            let is_named = !name.is_empty() && is_registered_name(name.as_bytes());
+            (is_named, port)
         }
     };
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
