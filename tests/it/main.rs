@@ -18,3 +18,4 @@ mod streams;
 mod support;
 mod thirty_lines;
 mod wire;
+mod wire_format;
