@@ -59,7 +59,7 @@ fn start_again(address: SocketAddr, options: &[&str]) -> Server {
 }
 
 /// Waits until `log` has this text, in which … stands for any other.
-fn wait_for_text(browser: &Browser, log: &str, text: &str) {
+pub fn wait_for_text(browser: &Browser, log: &str, text: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let value = browser.value(log);
