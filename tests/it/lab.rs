@@ -299,7 +299,7 @@ fn what_one_wrote_is_kept_by_examples_reload_and_back_and_opens_in_another_engin
 #[ignore = "needs browsers: see .ci/run"]
 fn of_200_changes_the_last_wins_nothing_is_asked_and_10000_lines_do_not_lengthen_the_page() {
     let (address, heads) =
-        serve("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n".to_string());
+        serve("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
     in_each_engine(|browser| {
         open(browser, &format!("http://{address}/"));
         let mut asked = 0;
