@@ -5,7 +5,7 @@ use crate::browser::{in_each_engine, is_for_the_stream, page_of, serve, wait_for
 use crate::support::event_stream_reader::{Dispatched, Reader, TOO_LARGE};
 use crate::support::json::Json;
 use crate::support::webdriver::{Browser, Engine, quoted};
-use crate::support::{Server, wait_until};
+use crate::support::{README, Server, wait_until};
 use crate::wire_format::cases;
 use std::cell::RefCell;
 
@@ -284,7 +284,12 @@ fn what_one_wrote_is_kept_by_examples_reload_and_back_and_opens_in_another_engin
         links.borrow_mut().push(link);
     });
     let links = links.into_inner();
+    let readme = README.split("(http://127.0.0.1:3000/").nth(1);
+    let readme = readme.and_then(|rest| rest.split(')').next());
+    let readme = page_of(&server) + readme.expect("a link of the README");
     in_each_engine(|browser| {
+        browser.open(&readme);
+        browser.wait_for(&format!("{TEXT} === 'id: 7\\ndata: a\\ndata:  b\\n\\n'"));
         for link in &links {
             browser.open("about:blank");
             browser.open(link);
