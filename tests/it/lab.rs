@@ -242,7 +242,7 @@ fn at_the_end_of_the_text_the_browser_reconnects_twice_and_says_where_it_would_r
             "\nopen | again, … s after the loss. Last-Event-ID: 8 in Chromium, 7 elsewhere\n\
              message | \"a\" | \"{id}\"\nmessage | \"b\" | \"7\"\nerror | A loss again."
         );
-        let end = "\nclose() | Enough: this page closes it.";
+        let end = "\nclose() | Enough.";
         wait_for_text(browser, TABLE, &format!("{first}{again}{again}{end}"));
         for part in browser.value(TABLE).split("again, ").skip(1) {
             let seconds: f64 = part
