@@ -18,6 +18,7 @@ use criterion::{Criterion, SamplingMode, criterion_group};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{self, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -115,7 +116,10 @@ fn start_server() -> SocketAddr {
     let (listener, address) = listen();
     // Streams end after one event.
     let counter = Counter::new(Duration::from_millis(1), Some(1));
-    let site = Site::new(Page::built_in(), Events::new(counter, Log::none()));
+    let site = Site::new(
+        Page::built_in(),
+        Events::new(Arc::new(counter), Log::none()),
+    );
     let errors = Log::to(io::stderr(), Log::none()).expect("a thread");
     thread::spawn(move || {
         server::serve(&listener, site, 1_000, &errors);

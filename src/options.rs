@@ -9,10 +9,11 @@ use std::time::Duration;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-bare-sse: a counter as server-sent events on /events, a page on every other path
+bare-sse: server-sent events on /events, a page on every other path
 
     --listen ADDRESS:PORT   [127.0.0.1:3000]  with port 0 the system chooses one, which is printed;
                                               - is a listening socket on standard input
+    --lines                 [a counter]       each line of standard input is an event for all clients
     --interval DURATION     [1s]              time between events; 0s: as fast as the client reads
     --retry DURATION        [10s]             the reconnection time that clients are told
     --count N               [no end]          end each stream after event N
@@ -50,8 +51,10 @@ pub struct Options {
     /// Where to listen: an address or a host name, a colon, and a port; or `-` for the listening
     /// socket that is standard input.
     pub listen: String,
-    /// The time between two events. Zero means as fast as the client reads.
-    pub interval: Duration,
+    /// Whether the events are the lines of standard input. Then `interval` and `count` are not given.
+    pub lines: bool,
+    /// The time between two events, if it was given. Zero means as fast as the client reads.
+    pub interval: Option<Duration>,
     /// The number of the last event, if there is one.
     pub count: Option<u64>,
     /// The reconnection time that clients are told.
@@ -70,7 +73,8 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             listen: "127.0.0.1:3000".into(),
-            interval: Duration::from_secs(1),
+            lines: false,
+            interval: None,
             count: None,
             retry: Duration::from_secs(10),
             allow_origin: None,
@@ -89,7 +93,7 @@ impl Command {
     ///
     /// let line = ["--interval=250ms", "--count", "3"].map(Into::into);
     /// let Ok(Command::Serve(options)) = Command::parse(line) else { panic!() };
-    /// assert_eq!(options.interval.as_millis(), 250);
+    /// assert_eq!(options.interval, Some(std::time::Duration::from_millis(250)));
     /// assert_eq!(options.count, Some(3));
     /// ```
     ///
@@ -110,8 +114,9 @@ impl Command {
             // What follows an equals sign, or the next word.
             let mut value = || given.take().or_else(|| words.next());
             match flag {
+                "--lines" => options.lines = true,
                 "--listen" => options.listen = parsed(flag, value(), ADDRESS, address)?,
-                "--interval" => options.interval = parsed(flag, value(), DURATION, duration)?,
+                "--interval" => options.interval = Some(parsed(flag, value(), DURATION, duration)?),
                 "--retry" => options.retry = parsed(flag, value(), DURATION, duration)?,
                 "--count" => options.count = Some(parsed(flag, value(), NUMBER, number)?),
                 "--www" => options.www = Some(parsed(flag, value(), DIRECTORY, directory)?),
@@ -130,7 +135,23 @@ impl Command {
                 return Err(format!("{flag} accepts no value, but got {given:?}"));
             }
         }
+        options.check()?;
         Ok(Command::Serve(options))
+    }
+}
+
+impl Options {
+    /// Refuses options that exclude each other.
+    fn check(&self) -> Result<(), String> {
+        if self.lines && (self.interval.is_some() || self.count.is_some()) {
+            return Err(
+                "--lines excludes --interval and --count: a line is sent when it comes".into(),
+            );
+        }
+        if self.lines && self.listen == "-" {
+            return Err("--lines and --listen - both need standard input".into());
+        }
+        Ok(())
     }
 }
 

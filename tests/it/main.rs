@@ -7,6 +7,7 @@ mod fuzz;
 mod handed_socket;
 mod hostile;
 mod lab;
+mod lines;
 mod log;
 mod nginx;
 mod process;

@@ -1,5 +1,5 @@
-//! `tests/wire-format.json`: what each stream becomes, by the standard. Whatever reads event streams
-//! here must pass all of it, and so must browsers.
+//! `tests/wire-format.json` says what each event stream becomes, by the standard. The tests' own reader
+//! must pass all of it, and so must browsers, except where a case says what they do instead.
 
 use crate::browser::in_each_engine;
 use crate::support::event_stream_reader::{Dispatched, Reader, TOO_LARGE};
@@ -22,7 +22,7 @@ pub struct Case {
     pub rule: String,
     pub bytes: Vec<u8>,
     pub outcome: Outcome,
-    /// What an engine makes of it instead, by the engine's name and version.
+    /// What an engine does instead, by its name and version.
     pub differs: Vec<(String, Outcome)>,
 }
 
@@ -74,7 +74,7 @@ impl Case {
         }
     }
 
-    /// What an engine makes of it, and what it makes of some of its cuts.
+    /// What an engine should do, and what else it does with some cuts.
     fn outcome_in(&self, engine: Engine) -> (&Outcome, Option<&Outcome>) {
         let name = format!("{engine:?}");
         let mut differs = self.differs.iter();
@@ -122,8 +122,6 @@ fn each_line_of_the_file_is_a_case_of_its_own() {
     let ["[", lines @ .., "]"] = &lines[..] else {
         panic!("not an array");
     };
-    let promise = format!("It has {} cases", lines.len());
-    assert!(include_str!("../wire-format.md").contains(&promise));
     let mut seen = HashSet::new();
     for (number, line) in lines.iter().enumerate() {
         let json = match line.strip_suffix(',') {
@@ -162,6 +160,23 @@ fn each_line_of_the_file_is_a_case_of_its_own() {
 }
 
 #[test]
+fn the_page_about_the_file_counts_its_cases_and_those_that_each_browser_passes() {
+    let (page, cases) = (include_str!("../wire-format.md"), cases());
+    let count = cases.len();
+    assert!(page.contains(&format!("It has {count} cases")));
+    let mut differs = HashMap::new();
+    for (engine, _) in cases.iter().flat_map(|case| &case.differs) {
+        let engine = engine.split(", if ").next().expect("its name");
+        *differs.entry(engine).or_insert(0) += 1;
+    }
+    assert_eq!(differs.len(), Engine::ALL.len());
+    for (engine, differs) in differs {
+        let row = format!("| {engine} | {} |", count - differs);
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+#[test]
 fn the_reader_of_the_tests_reads_each_case_however_it_is_cut() {
     for case in cases() {
         let check = |how: &str, pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -196,8 +211,9 @@ fn the_events_of_each_case_can_be_encoded_and_read_again() {
     }
 }
 
-/// Reads streams with `EventSource`, six at a time: it gets no more connections.
+/// Reads streams with `EventSource`, six at a time: a browser opens no more connections to a host.
 const PAGE: &str = "<!doctype html><title>Wire format</title><script>
+// WebDriver can't see let and const in Firefox.
 var results = new Map();
 var ended = 0;
 
@@ -305,6 +321,7 @@ impl Streams {
         let bytes = &self.cases[case.parse::<usize>().expect("a number")].bytes[..];
         let (pieces, pause): (Vec<_>, u64) = match how {
             "whole" => (vec![bytes], 0),
+            // A long stream is sent in a hundred pieces.
             "bytes" => (bytes.chunks(1 + bytes.len() / 1000 * 10).collect(), 3),
             at => {
                 let (begin, end) = bytes.split_at(at.parse().expect("a place"));
@@ -410,9 +427,11 @@ fn browsers_read_each_case_cut_at_each_byte() {
     in_each_engine(|browser| {
         let (address, streams) = Streams::serve();
         browser.open(&format!("http://{address}/"));
-        for (number, case) in streams.cases.iter().enumerate() {
-            let paths = case.cuts().map(|at| format!("/{number}/{at}"));
-            streams.read_all(browser, &paths.collect::<Vec<_>>(), false);
+        let cases = streams.cases.iter().enumerate();
+        let paths =
+            cases.flat_map(|(number, case)| case.cuts().map(move |at| format!("/{number}/{at}")));
+        for paths in paths.collect::<Vec<_>>().chunks(500) {
+            streams.read_all(browser, paths, false);
         }
         streams.check_events(browser);
     });

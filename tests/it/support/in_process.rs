@@ -10,6 +10,7 @@ use bare_sse::server;
 use bare_sse::site::Site;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -26,7 +27,10 @@ pub const SHORT_LIMITS: Limits = Limits {
 pub fn site(counter: Counter) -> Site {
     Site {
         limits: SHORT_LIMITS,
-        ..Site::new(Page::built_in(), Events::new(counter, Log::none()))
+        ..Site::new(
+            Page::built_in(),
+            Events::new(Arc::new(counter), Log::none()),
+        )
     }
 }
 
