@@ -424,8 +424,7 @@ fn at_an_end_event_both_columns_stop_and_start_again_when_asked() {
     in_each_engine(|browser| {
         let server = Server::start(&["--count", "3", "--interval", "20ms", "--retry", "20ms"]);
         browser.open(&page_of(&server));
-        let closed =
-            "end | \"3\" | \"3\"\nclose() | The code below calls it when it hears \"end\".";
+        let closed = "end | \"3\" | \"3\"\nclose() | The code below calls it at this event.";
         wait_for_text(browser, EVENTS, closed);
         let end = "Fires end: data \"3\", lastEventId \"3\"\n\
                    Here the page closes its EventSource. Otherwise it would reconnect.";
@@ -479,7 +478,7 @@ fn after_close_and_open_the_count_begins_again_and_the_page_says_why() {
                        document.getElementById(id).textContent).join())";
         assert_eq!(browser.value(at_once), "CONNECTING,,");
         let events = "close() | You closed it. That fires no event.\n\
-                      new | No last event ID: to the server, a new client.\n\
+                      new | Without a last event ID: a new client.\n\
                       open | The event stream begins.\nmessage | \"1\" | \"1\"";
         wait_for_text(browser, EVENTS, events);
     });
