@@ -607,10 +607,10 @@ fn a_fast_stream_leaves_the_page_quick_and_a_reader_undisturbed() {
             let count = browser.number(CONTENT);
             browser.wait_for(&format!("Number({CONTENT}) > {count} + 500"));
             assert!(browser.value(&in_view) == seen, "nothing moves");
-            assert!(
-                browser.number("made") - made < 500,
-                "rows for 1,500 lines are not made"
-            );
+            // At most the other log's, one for an event.
+            let made = browser.number("made") - made;
+            let events = browser.number(CONTENT) - count;
+            assert!(made < events + 300, "{made} rows for {events} events");
             act(go_on);
             browser.wait_for(&format!("{NUMBER} > {count}"));
         }
