@@ -1,7 +1,8 @@
 //! A listening socket that the server gets as its standard input, from this test or from systemd.
 
 use crate::support::{
-    Folder, RawClient, Server, bare_sse, failure, page_is_served, start_program, wait_until,
+    Folder, RawClient, Server, bare_sse, failure, page_is_served, run_to_end, start_program,
+    wait_until,
 };
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -67,9 +68,16 @@ fn a_standard_input_that_is_not_a_listening_socket_ends_the_program_with_1_and_a
 #[test]
 fn a_socket_that_can_never_accept_ends_the_program_with_1_and_a_line() {
     let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let (status, line) = failure(on_input(&["-q"]).stdin(input(datagrams)));
-    let begin = "can't listen on standard input: ";
-    assert!(status == 1 && line.starts_with(begin), "{line}");
+    let mut command = on_input(&["-q"]);
+    // It has said already where it listens.
+    let output = run_to_end(command.stdin(input(datagrams)).stdout(Stdio::piped()));
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stderr).expect("text");
+    let begin = "bare-sse: can't listen on standard input: ";
+    assert!(
+        line.starts_with(begin) && line.lines().count() == 1,
+        "{line}"
+    );
 }
 
 /// The units that a user installs, with another path of the program.

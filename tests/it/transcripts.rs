@@ -131,7 +131,7 @@ impl Program {
                 client.send(NEXT);
             }
             let answer = client.read_response(false);
-            assert!(answer.content == PAGE, "{answer:?} is not the page");
+            assert!(answer.content == PAGE, "not the page: {}", answer.head);
         }
     }
 
