@@ -97,8 +97,12 @@ fn number(word: Option<String>) -> Result<u64, String> {
 
 /// Reads a duration as the server does.
 fn parse_interval(value: String) -> Result<Duration, String> {
-    match options::Command::parse(["--interval".into(), value.into()])? {
-        options::Command::Serve(options) if !options.interval.is_zero() => Ok(options.interval),
+    use options::{Command, Options};
+    match Command::parse(["--interval".into(), value.into()])? {
+        Command::Serve(Options {
+            interval: Some(interval),
+            ..
+        }) if !interval.is_zero() => Ok(interval),
         _ => Err("an interval of zero can't be measured".into()),
     }
 }

@@ -1,6 +1,6 @@
 //! A client: its socket, read and written within time limits.
 //!
-//! The limits are the socket's own timeouts.
+//! Each read and each write is bounded by a timeout of the socket.
 
 use crate::limits::Limits;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -46,8 +46,8 @@ impl Client {
         })
     }
 
-    /// Reads what is there, or waits until something is, for `timeout`, rounded up to hundredths of a
-    /// second. Returns how many bytes came. 0 is the end: the client will send no more.
+    /// Reads what is there, or waits up to `timeout`, rounded up to 10 ms, for something. Returns how many
+    /// bytes came. 0 is the end: the client will send no more.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Client {
         if timeout.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        // Setting the socket's timeout is a system call. Rounded, it is mostly what it was.
+        // Setting the socket's timeout is a system call. Rounded, it is more often what it was.
         let timeout = Duration::from_millis(timeout.as_nanos().div_ceil(10_000_000) as u64 * 10);
         if self.read_timeout != timeout {
             self.socket.set_read_timeout(Some(timeout))?;

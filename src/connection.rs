@@ -5,7 +5,7 @@
 //!
 //! A connection closes after a response that says so. That is each response to a client that wants it
 //! (RFC 9112 9.3), to a request with content, to bytes that are not a request, and to any request while
-//! no slot is free; and to HTTP/1.0 the stream.
+//! no slot is free; and the stream, for an HTTP/1.0 client.
 //!
 //! Responses leave in the order of their requests (RFC 9112 9.3.2). Pipelined requests are usually
 //! answered in one write.
@@ -26,12 +26,12 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How many bytes are read at once. More than 1 KiB: the C library keeps smaller blocks for the thread
-/// that has freed them, so each stream would hold one as long as it lasts.
+/// How many bytes are read at once. More than 1 KiB, because the C library keeps smaller blocks for the
+/// thread that has freed them, and each stream would hold one as long as it lasts.
 const BUFFER: usize = 2048;
 
-/// How long a read waits before it is asked again how much time is left: when slots become scarce, a
-/// client that is idle already has less.
+/// The longest single read. After it the remaining time is computed again, because slots may have
+/// become scarce meanwhile.
 const SLICE: Duration = Duration::from_secs(3);
 
 /// Serves a client until the connection ends, and closes its socket. `slot` is the connection's own.
@@ -48,7 +48,14 @@ pub fn serve(mut client: Client, site: &Site, slot: &Slot) -> io::Result<()> {
         next = match next {
             Next::Read => {
                 buffer.resize(BUFFER, 0);
-                read(&mut connection, &mut client, &mut buffer, slot)?
+                let left = connection.time_left(slot.free(), Instant::now());
+                match client.read(&mut buffer, left.min(SLICE)) {
+                    Ok(0) => connection.cut_off(now()),
+                    Ok(count) => connection.receive(&buffer[..count], slot.free(), now()),
+                    Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
+                    Err(_) if left > SLICE => Next::Read,
+                    Err(_) => connection.time_out(now()),
+                }
             }
             Next::Stream(stream) => {
                 // It may last for days, and keeps no buffer.
@@ -62,23 +69,6 @@ pub fn serve(mut client: Client, site: &Site, slot: &Slot) -> io::Result<()> {
             Next::Linger => return client.linger(),
             Next::Close => return Ok(()),
         };
-    }
-}
-
-/// Reads once, and hands over what comes: bytes, the end, or nothing in time.
-fn read(
-    connection: &mut Connection<'_>,
-    client: &mut Client,
-    buffer: &mut [u8],
-    slot: &Slot,
-) -> io::Result<Next> {
-    let left = connection.time_left(slot.free(), Instant::now());
-    match client.read(buffer, left.min(SLICE)) {
-        Ok(0) => Ok(connection.cut_off(now())),
-        Ok(count) => Ok(connection.receive(&buffer[..count], slot.free(), now())),
-        Err(error) if error.kind() != ErrorKind::TimedOut => Err(error),
-        Err(_) if left > SLICE => Ok(Next::Read),
-        Err(_) => Ok(connection.time_out(now())),
     }
 }
 
@@ -115,7 +105,7 @@ pub enum Next {
     Stream(Stream),
     /// Close, but first read and discard: the client may still be sending.
     Linger,
-    /// Close: there is nothing more to read.
+    /// Close: no more is expected from the client.
     Close,
 }
 
@@ -132,7 +122,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// How long the next bytes may take from `now` on. Zero means that time is over.
+    /// How long the next bytes may take from `now` on. Zero means that time is over. When this is first
+    /// called after something has come, the wait begins.
     pub fn time_left(&mut self, free: Free, now: Instant) -> Duration {
         let limits = match free {
             Free::Many => self.site.limits,
@@ -173,12 +164,12 @@ impl<'a> Connection<'a> {
     /// Answers one request. `is_last` if nothing was read after it.
     fn answer(&mut self, request: &Request<'_>, is_last: bool, free: Free, second: u64) -> Next {
         // When no slot is free, none is kept for a request that may never come.
-        let persists = request.may_persist && !request.has_content && free != Free::None;
+        let may_persist = request.may_persist && !request.has_content && free != Free::None;
         let has_content = request.method != b"HEAD";
-        let persists = match self.site.answer(request, persists) {
+        let persists = match self.site.answer(request, may_persist) {
             Answer::Response(response) => {
-                self.respond(response, persists, has_content, second);
-                persists
+                self.respond(response, may_persist, has_content, second);
+                may_persist
             }
             Answer::Stream(stream) => {
                 let beginning = self
@@ -195,10 +186,10 @@ impl<'a> Connection<'a> {
         // A client that asks for the close itself seldom sends more, and what it sends does no harm once
         // the responses have reached its system. To linger for it too would make connections per second
         // fall by a quarter.
-        let is_all_read = !request.may_persist && !request.has_content && is_last;
+        let may_close_at_once = !request.may_persist && !request.has_content && is_last;
         match persists {
             true => Next::Read,
-            false if is_all_read => Next::Close,
+            false if may_close_at_once => Next::Close,
             false => Next::Linger,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! An event stream is UTF-8 text, made of lines. Each line ends here in one LF ([HTML 9.2.5]):
 //!
-//! | line           | what a reader makes of it ([HTML 9.2.6])                              |
+//! | line           | what a reader does with it ([HTML 9.2.6])                             |
 //! | -------------- | --------------------------------------------------------------------- |
 //! | `event: TYPE`  | the type of the event that is being built                             |
 //! | `data: TEXT`   | one line of its data; several lines are joined by LF                  |
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// One block of the stream: its fields, and the empty line that ends it.
 ///
 /// A field that is `None` is not written. Without `data` a reader dispatches nothing, but `id` and
-/// `retry` count all the same. With `data: Some("")` it dispatches an event whose data is empty.
+/// `retry` still count. With `data: Some("")` it dispatches an event whose data is empty.
 ///
 /// ```
 /// use bare_sse::event_stream::Event;
@@ -35,7 +35,7 @@ use std::time::Duration;
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// The event's type. Without it a reader takes `message`.
+    /// The event's type. Without it readers use `message`.
     pub event: Option<&'a str>,
     /// The last event ID from here on.
     pub id: Option<&'a str>,
@@ -46,14 +46,12 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// The bytes of the block ([HTML 9.2.5]).
+    /// The bytes of the block (HTML 9.2.5).
     ///
     /// # Errors
     ///
     /// [`Unwritable`] names the field whose value no line can hold. A CR or LF in `event` or `id`
     /// would end the line early and begin another one, and a reader ignores an `id` that holds NUL.
-    ///
-    /// [HTML 9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
     pub fn encode(&self) -> Result<Vec<u8>, Unwritable> {
         let mut block = Vec::with_capacity(64);
         for (field, value, forbidden) in [("event", self.event, "\r\n"), ("id", self.id, "\r\n\0")]
@@ -75,17 +73,14 @@ impl Event<'_> {
     }
 }
 
-/// The bytes of a comment of one or more lines ([HTML 9.2.5]). No empty line follows: some readers would
+/// The bytes of a comment of one or more lines (HTML 9.2.5). No empty line follows: some readers would
 /// dispatch an event without data there.
 ///
-/// Readers ignore it. It keeps proxies from closing a silent connection ([HTML 9.2.7]).
+/// Readers ignore it. It keeps proxies from closing a silent connection (HTML 9.2.7).
 ///
 /// ```
 /// assert_eq!(bare_sse::event_stream::comment("keep-alive"), b": keep-alive\n");
 /// ```
-///
-/// [HTML 9.2.5]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
-/// [HTML 9.2.7]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 pub fn comment(text: &str) -> Vec<u8> {
     let mut block = Vec::new();
     lines(&mut block, "", text);

@@ -105,8 +105,9 @@ impl Events {
         })
     }
 
-    /// The head of a stream: what makes it an event stream, who may read it, and then what HTTP/1.1
-    /// wants of every response, a `Date` (RFC 9110 6.6.1) and a way to find its end (RFC 9112 6.3).
+    /// The head of a stream: the three fields of the tutorial, who may read the stream, and then what
+    /// HTTP/1.1 wants of every response, a `Date` (RFC 9110 6.6.1) and a way to find its end (RFC 9112
+    /// 6.3).
     fn head(&self, stream: &Stream, date: &str) -> String {
         let connection = connection_option(stream.persists);
         let mut cors = String::new();
@@ -168,8 +169,8 @@ impl Events {
         fields
     }
 
-    /// The fields that let pages of another origin read a response, also pages that send cookies if
-    /// the origin is named (Fetch, CORS protocol). There is nothing secret here.
+    /// The fields that let pages of another origin read a response. If the origin is named, pages may
+    /// also send credentials (Fetch, CORS protocol). There is nothing secret here.
     fn cors(&self) -> Vec<Field<'_>> {
         match self.allow_origin.as_deref() {
             None => vec![],
@@ -181,8 +182,8 @@ impl Events {
         }
     }
 
-    /// Writes what comes next to the client, after [`Events::beginning`], until the events are over, and
-    /// logs it.
+    /// Writes what comes next to the client, after [`Events::beginning`], until the events are over. Logs
+    /// the beginning, each event and the end.
     ///
     /// # Errors
     ///
@@ -204,7 +205,7 @@ impl Events {
         result
     }
 
-    /// Counts the events.
+    /// Does the writing. `count` becomes the number of events, also if a write fails.
     fn write_news(&self, stream: Stream, client: &mut Client, count: &mut u64) -> io::Result<()> {
         let mut place = stream.place;
         loop {
@@ -213,7 +214,7 @@ impl Events {
                 News::Event(block) => {
                     client.write(&[stream.framed(block)])?;
                     *count += 1;
-                    let missed = place.seen - seen - 1;
+                    let missed = place.seen.saturating_sub(seen + 1);
                     if missed > 0 {
                         self.log
                             .line(format_args!("{} missed {missed}", client.address));

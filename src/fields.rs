@@ -54,9 +54,9 @@ impl<'a> Fields<'a> {
         !says("close") && (version == Version::Http11 || says("keep-alive"))
     }
 
-    /// The value of the one Last-Event-ID field that is not empty (HTML 9.2.4). Of several, none counts.
-    /// Only without any, that of the first `lastEventId` in the query, in upper or lower case, if it is
-    /// not empty.
+    /// The value of Last-Event-ID (HTML 9.2.4), if exactly one such field is not empty; of several, none
+    /// counts. Without any, the first `lastEventId` in the query, in upper or lower case, as it is
+    /// written there, if it is not empty.
     pub(crate) fn last_event_id(&self, query: &'a [u8]) -> Option<&'a [u8]> {
         let mut values = self.values("last-event-id").filter(|id| !id.is_empty());
         let id = match (values.next(), values.next()) {

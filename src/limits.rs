@@ -28,8 +28,8 @@ impl Limits {
         linger: Duration::from_secs(2),
     };
 
-    /// The limits while few slots are free: a tenth of the time for a head, and of the idle time what
-    /// is left for the next request of a client that sends one after the other.
+    /// The limits while few slots are free: a tenth of the time for a head, and 0.3 s idle, which is enough
+    /// for a client that sends one request after the other. One that is idle already goes up to 3 s later.
     pub fn when_few_are_free(self) -> Limits {
         Limits {
             head: self.head / 10,

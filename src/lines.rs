@@ -3,14 +3,14 @@
 //! The ID of a line is `RUN-N`. N counts the lines from 1, and RUN is when the process began, so an ID
 //! from before a restart is not mistaken for one of this run.
 //!
-//! A client without a last event ID begins at the next line. With an ID of this run it goes on after that
-//! line, and with any other ID at the oldest line that is kept. If lines that it has not seen are no
-//! longer kept, because it was away or reads too slowly, an event `missed` tells it how many, with the ID
-//! of the last of them.
+//! A client without a last event ID begins at the next line, or when the input has ended, at the oldest that
+//! is kept. With an ID of this run it goes on after that line, and with any other ID at the oldest one. If
+//! lines after its ID are no longer kept, because it was away or reads too slowly, an event `missed` tells
+//! it how many, with the ID of the last of them. With an ID of another run that number is not known.
 //!
-//! A thread reads the input. It waits for no client: each takes the lines from what is kept. That, what is
-//! read at once and the rest of a line are all the memory that is needed, 4 MiB at most; for a client that
-//! does not read, one event.
+//! One thread reads the input, and never waits for a client: each client's thread takes the lines from
+//! what is kept. So memory is bounded: what is kept and what one read brought, 4 MiB at most, and one event
+//! for each client that does not read.
 
 use crate::event_stream::Event;
 use crate::fields::decimal;
@@ -60,14 +60,12 @@ struct Kept {
 impl Source for Lines {
     fn begin(&self, last_event_id: Option<&[u8]>) -> Option<Place> {
         let kept = self.lock();
-        let seen = match last_event_id {
+        let number = |id| self.number(id).filter(|&number| number <= kept.count());
+        let seen = match last_event_id.map(number) {
             None if !kept.is_over => kept.count(),
-            None => kept.gone,
-            Some(id) => match self.number(id).filter(|&number| number <= kept.count()) {
-                Some(number) if kept.is_over && number == kept.count() => return None,
-                Some(number) => number,
-                None => kept.gone,
-            },
+            Some(Some(number)) if kept.is_over && number == kept.count() => return None,
+            Some(Some(number)) => number,
+            None | Some(None) => kept.gone,
         };
         let due = Duration::ZERO;
         Some(Place { seen, due })
@@ -75,10 +73,9 @@ impl Source for Lines {
 
     fn next(&self, place: &mut Place, longest_silence: Duration) -> News {
         let is_silent = |kept: &mut Kept| !kept.is_over && place.seen == kept.count();
-        let wait = self
-            .more
-            .wait_timeout_while(self.lock(), longest_silence, is_silent);
-        let (kept, wait) = wait.expect("no thread panics while it has the lock");
+        let (kept, more) = (self.lock(), &self.more);
+        let wait = more.wait_timeout_while(kept, longest_silence, is_silent);
+        let (kept, wait) = wait.expect("no panic under this lock");
         if wait.timed_out() {
             return News::Silence;
         }
@@ -177,7 +174,9 @@ impl Lines {
             data: Some(data),
             ..Event::default()
         };
-        event.encode().expect("digits hold no CR, LF or NUL")
+        event
+            .encode()
+            .expect("an ID of digits, and data may be anything")
     }
 
     /// The number in an ID of this run, exactly as [`Lines::event`] writes it.
@@ -188,9 +187,7 @@ impl Lines {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept
-            .lock()
-            .expect("no thread panics while it has the lock")
+        self.kept.lock().expect("no panic under this lock")
     }
 }
 

@@ -15,12 +15,13 @@ use std::io::{self, ErrorKind, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err((status, reason)) => {
-            // Nobody may be there to read it.
+            // If it can't be written, there is no other place to say so.
             let _ = writeln!(io::stderr(), "bare-sse: {reason}");
             ExitCode::from(status)
         }
@@ -48,6 +49,9 @@ fn run() -> Result<(), (u8, String)> {
     }
 }
 
+/// What to do about a port that is in use.
+const OTHER_PORT: &str = ". Choose another, or 0 for any that is free: --listen 127.0.0.1:0";
+
 /// Serves until the process ends.
 fn serve(options: Options, slots: usize) -> Result<(), String> {
     let page = match &options.www {
@@ -58,14 +62,11 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
         "-" => ("standard input", listener_from_standard_input()),
         address => (address, TcpListener::bind(address)),
     };
-    let cannot_listen = |error: io::Error| match error.kind() {
-        ErrorKind::AddrInUse => format!(
-            "can't listen on {place}: {error}. Choose another port, or 0 for any that is free: \
-             --listen 127.0.0.1:0"
-        ),
-        _ => format!("can't listen on {place}: {error}"),
-    };
-    let listener = listener.map_err(cannot_listen)?;
+    let cannot_listen = |error: io::Error| format!("can't listen on {place}: {error}");
+    let listener = listener.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => cannot_listen(error) + OTHER_PORT,
+        _ => cannot_listen(error),
+    })?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let no_thread = |error| format!("can't start a thread: {error}");
     let errors = Log::to(io::stderr(), Log::none()).map_err(no_thread)?;
@@ -79,11 +80,7 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
         ));
     }
     let log = if options.quiet { Log::none() } else { log };
-    let source: Arc<dyn Source> = if options.lines {
-        Lines::of(io::stdin(), errors.clone()).map_err(no_thread)?
-    } else {
-        Arc::new(Counter::new(options.interval, options.count))
-    };
+    let source = source(&options, errors.clone()).map_err(no_thread)?;
     let events = Events {
         retry: options.retry,
         allow_origin: options.allow_origin,
@@ -91,6 +88,15 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
     };
     let error = server::serve(&listener, Site::new(page, events), slots, &errors);
     Err(cannot_listen(error))
+}
+
+/// Where the events come from.
+fn source(options: &Options, errors: Log) -> io::Result<Arc<dyn Source>> {
+    if options.lines {
+        return Ok(Lines::of(io::stdin(), errors)?);
+    }
+    let interval = options.interval.unwrap_or(Duration::from_secs(1));
+    Ok(Arc::new(Counter::new(interval, options.count)))
 }
 
 /// The listening socket that this process was started with as its standard input. systemd does that

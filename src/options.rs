@@ -51,10 +51,10 @@ pub struct Options {
     /// Where to listen: an address or a host name, a colon, and a port; or `-` for the listening
     /// socket that is standard input.
     pub listen: String,
-    /// Whether the events are the lines of standard input. Then `interval` and `count` have no meaning.
+    /// Whether the events are the lines of standard input. Then `interval` and `count` are not given.
     pub lines: bool,
-    /// The time between two events. Zero means as fast as the client reads.
-    pub interval: Duration,
+    /// The time between two events, if it was given. Zero means as fast as the client reads.
+    pub interval: Option<Duration>,
     /// The number of the last event, if there is one.
     pub count: Option<u64>,
     /// The reconnection time that clients are told.
@@ -74,7 +74,7 @@ impl Default for Options {
         Options {
             listen: "127.0.0.1:3000".into(),
             lines: false,
-            interval: Duration::from_secs(1),
+            interval: None,
             count: None,
             retry: Duration::from_secs(10),
             allow_origin: None,
@@ -93,7 +93,7 @@ impl Command {
     ///
     /// let line = ["--interval=250ms", "--count", "3"].map(Into::into);
     /// let Ok(Command::Serve(options)) = Command::parse(line) else { panic!() };
-    /// assert_eq!(options.interval.as_millis(), 250);
+    /// assert_eq!(options.interval, Some(std::time::Duration::from_millis(250)));
     /// assert_eq!(options.count, Some(3));
     /// ```
     ///
@@ -103,8 +103,6 @@ impl Command {
     pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
         let mut options = Options::default();
         let mut words = words.into_iter();
-        // An option that --lines leaves without a meaning.
-        let mut conflict = None;
         while let Some(word) = words.next() {
             let unknown = |word| format!("there is no option {word}: --help lists them");
             let word = word.into_string();
@@ -118,7 +116,7 @@ impl Command {
             match flag {
                 "--lines" => options.lines = true,
                 "--listen" => options.listen = parsed(flag, value(), ADDRESS, address)?,
-                "--interval" => options.interval = parsed(flag, value(), DURATION, duration)?,
+                "--interval" => options.interval = Some(parsed(flag, value(), DURATION, duration)?),
                 "--retry" => options.retry = parsed(flag, value(), DURATION, duration)?,
                 "--count" => options.count = Some(parsed(flag, value(), NUMBER, number)?),
                 "--www" => options.www = Some(parsed(flag, value(), DIRECTORY, directory)?),
@@ -136,19 +134,24 @@ impl Command {
             if let Some(given) = given {
                 return Err(format!("{flag} accepts no value, but got {given:?}"));
             }
-            if flag == "--interval" || flag == "--count" {
-                conflict = Some(format!(
-                    "--lines has no {flag}: lines come when they are written"
-                ));
-            }
         }
-        if options.listen == "-" {
-            conflict = Some("--lines and --listen - both need standard input".into());
-        }
-        if let Some(conflict) = conflict.filter(|_| options.lines) {
-            return Err(conflict);
-        }
+        options.check()?;
         Ok(Command::Serve(options))
+    }
+}
+
+impl Options {
+    /// Refuses options that exclude each other.
+    fn check(&self) -> Result<(), String> {
+        if self.lines && (self.interval.is_some() || self.count.is_some()) {
+            return Err(
+                "--lines excludes --interval and --count: a line is sent when it comes".into(),
+            );
+        }
+        if self.lines && self.listen == "-" {
+            return Err("--lines and --listen - both need standard input".into());
+        }
+        Ok(())
     }
 }
 

@@ -226,14 +226,15 @@ fn http_version(rest: &mut &[u8]) -> Result<Version, Stop> {
     let limit = "HTTP/1.1".len();
     let (version, end) = element(rest, is_visible, limit, malformed_version)?;
     let version = match (version.strip_prefix(b"HTTP/"), end) {
-        (Some(b"1.0"), b'\r') => Ok(Version::Http10),
-        (Some([b'1', b'.', b'0'..=b'9']), b'\r') => Ok(Version::Http11),
-        (Some([b'0'..=b'9', b'.', b'0'..=b'9']), b'\r') => Err(RequestError::new(
-            Status(505, "HTTP Version Not Supported"),
-            "this server speaks HTTP/1.1 and HTTP/1.0",
-        )),
-        _ => Err(malformed_version()),
-    }?;
+        (Some(b"1.0"), b'\r') => Version::Http10,
+        (Some([b'1', b'.', b'0'..=b'9']), b'\r') => Version::Http11,
+        (Some([b'0'..=b'9', b'.', b'0'..=b'9']), b'\r') => {
+            let status = Status(505, "HTTP Version Not Supported");
+            let reason = "this server speaks HTTP/1.1 and HTTP/1.0";
+            return Err(RequestError::new(status, reason).into());
+        }
+        _ => return Err(malformed_version().into()),
+    };
     line_feed(rest)?;
     Ok(version)
 }

@@ -30,11 +30,11 @@ pub const STACK: usize = 128 * 1024;
 /// How long the server waits when the system refuses a file descriptor, memory or a thread.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves every client of `listener`, at most `max_connections` at a time. More clients wait in the
+/// Serves every client of `listener`, at most `max_connections` at a time, which is at least 1. More clients wait in the
 /// system's listen queue. Trouble is told to `errors`.
 ///
-/// Returns only an error: the socket can never accept, because it does not listen, or the system
-/// refuses the second thread.
+/// Returns only an error: the socket can never accept, because it does not listen, or there is no thread
+/// to start others.
 ///
 /// ```
 /// use bare_sse::{counter::Counter, events::Events, log::Log, page::Page, server, site::Site};
@@ -57,7 +57,7 @@ pub fn serve(
     let slots = Slots::new(max_connections);
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        // To start a thread takes longer than to connect, and the listen queue is short: the standard
+        // Starting a thread takes longer than connecting, and the listen queue is short: the standard
         // library asks for 128. So one thread does nothing but accept. Of 3,000 clients that connect one
         // after the other, 4 to 11 wait for a second; if the same thread did both, 13 to 15.
         let starter = thread::Builder::new().name("starter".into());
@@ -83,20 +83,18 @@ fn accept_clients(
     let mut has_accepted = false;
     loop {
         if slots.are_all_taken() {
-            let taken = match slots.count {
-                1 => "the only connection is taken".into(),
-                count => format!("all {count} connections are taken"),
-            };
+            let line = "connections are taken: new clients wait for one to end";
             full.meet(
-                || errors.line(format_args!("{taken}: new clients wait for one to end")),
+                || errors.line(format_args!("{0} of {0} {line}", slots.count)),
                 || slots.wait(),
             );
         }
         match listener.accept() {
             Ok((socket, address)) => {
                 has_accepted = true;
-                // It fails only if the other thread has panicked.
-                let _ = sender.send((socket, address, slots.take()));
+                if sender.send((socket, address, slots.take())).is_err() {
+                    return io::Error::other("the thread that starts others has panicked");
+                }
             }
             Err(error) => match error.kind() {
                 // The client has already disconnected, or a signal came.

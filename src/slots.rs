@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// How long a refusal by the system counts. A thread that waits in accept can't know that nobody else
-/// waits, so there is no event that would end it.
+/// How long a refusal by the system counts. Nothing signals that it is over: accept blocks just the same
+/// when no client waits. So it expires.
 const REFUSAL: Duration = Duration::from_secs(1);
 
 /// The slots of a server. One thread creates them and takes them; any thread frees them.
@@ -33,7 +33,8 @@ pub enum Free {
     Many,
     /// At most a tenth: clients get less time.
     Few,
-    /// None, so somebody may be waiting: a connection ends with its next response.
+    /// None, or the system refuses files or threads. So somebody may be waiting, and a connection ends
+    /// with its next response.
     None,
 }
 
@@ -82,8 +83,10 @@ impl Slot {
         // Nearly always 0: then the clock need not be read.
         let is_refused =
             refused_until > 0 && slots.clock.elapsed().as_millis() < refused_until.into();
+        if is_refused {
+            return Free::None;
+        }
         match slots.count - slots.taken.load(SeqCst) {
-            _ if is_refused => Free::None,
             0 => Free::None,
             free if free <= slots.count / 10 => Free::Few,
             _ => Free::Many,

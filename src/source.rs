@@ -5,27 +5,36 @@
 //! event ID begin? Which events are kept for clients that come back? What does a client get whose next
 //! event is no longer kept? And what if its ID is from before a restart?
 //!
-//! [`counter`](crate::counter) and [`lines`](crate::lines) answer them in two ways.
+//! [`counter`](crate::counter) and [`lines`](crate::lines) answer them in two ways. Begin with the first
+//! if each client has events of its own, with the second if all clients share them.
+//!
+//! Give each event an `id` and data. A client that has seen no `id` comes back without one.
 
 use std::fmt::Debug;
 use std::time::Duration;
 
 /// A source of events, from which each client's thread takes its own.
 pub trait Source: Debug + Send + Sync {
-    /// Where a client begins that sends this last event ID, which may be any bytes. `None` means that
-    /// there is nothing left for it: it gets 204, which tells it not to come back.
+    /// Where a client begins that sends this last event ID: any bytes, at least one, perhaps of another
+    /// run or nobody's. From the query they come as they are written there. `None` means that nothing is
+    /// left for the client: it gets 204, which tells it not to come back.
+    ///
+    /// The place is kept until the first `next`, so nothing is lost between the two. This must change
+    /// nothing: a HEAD request calls it, too.
     fn begin(&self, last_event_id: Option<&[u8]>) -> Option<Place>;
 
-    /// Waits for what comes next for the client at this place. An event moves the place on by one, and
-    /// further by as many as the client has missed. Returns [`News::Silence`] when nothing has come for
-    /// about as long as `longest_silence`.
+    /// Waits for what comes next for the client at this place. With an event it adds 1 to `place.seen`,
+    /// and the number of those that the client has missed; with anything else nothing. Returns
+    /// [`News::Silence`] when nothing has come for about as long as `longest_silence`.
+    ///
+    /// It runs in the client's own thread, beside those of all others.
     fn next(&self, place: &mut Place, longest_silence: Duration) -> News;
 }
 
 /// Where a client is among the events of a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The number of the last event that the client has seen. 0 for none.
+    /// The number of the last event that the client has seen, by the source's own count. 0 for none.
     pub seen: u64,
     /// For a source that goes by a clock: when that event was due. Others leave it at zero.
     pub due: Duration,
@@ -34,7 +43,8 @@ pub struct Place {
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// An event: a whole block of the event stream, or two if the first tells what was missed.
+    /// An event: a whole block of the event stream, as [`encode`](crate::event_stream::Event::encode)
+    /// makes it, or two if the first tells what was missed.
     Event(Vec<u8>),
     /// Nothing for so long that a comment should show that the connection is alive.
     Silence,

@@ -8,12 +8,13 @@ pub const OTHER_FILES: usize = 32;
 /// How many memory mappings there are for each connection.
 ///
 /// On Linux a thread takes four: its stack and its signal stack, and a guard page for each. When they
-/// run out, a thread that starts ends the whole process. A fifth is left for threads whose slots are
-/// free again while they end, and for all else.
+/// run out, a thread that starts ends the whole process. The fifth is a reserve, for threads whose slots
+/// are free again while they end, and for all else.
 const MAPPINGS: usize = 5;
 
 /// How many connections there can be if `max_connections` are asked for: that many, or fewer if the
-/// limit of open files is too low for them. Otherwise files would run out before slots became scarce.
+/// limit of open files is too low for them. With more slots than files, accept would fail
+/// before any connection is asked to close.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! Trouble: what goes wrong for a while is told once, and not each time that it is met.
+//! Trouble: what goes wrong for a while is reported once, not each time that it is met.
 
 use std::time::{Duration, Instant};
 
-/// How long trouble must have been absent before it is told again.
+/// How long trouble must have been absent before it is reported again.
 const ABSENCE: Duration = Duration::from_secs(10);
 
 /// Trouble of one kind.
@@ -13,11 +13,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Tells it, unless that was done and it has not been absent since. Then waits: `wait` returns when
+    /// Reports it, unless it has been reported and not been absent since. Then waits: `wait` returns when
     /// the trouble may be over.
-    pub fn meet(&mut self, tell: impl FnOnce(), wait: impl FnOnce()) {
+    pub fn meet(&mut self, report: impl FnOnce(), wait: impl FnOnce()) {
         if self.last.is_none_or(|last| last.elapsed() > ABSENCE) {
-            tell();
+            report();
         }
         wait();
         self.last = Some(Instant::now());

@@ -251,7 +251,7 @@ fn a_visitor_breaks_the_connection_and_reads_how_it_comes_back() {
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn the_wait_is_counted_down_and_can_be_cut_short() {
-    let server = Server::start(&["--quiet", "--interval", "100ms", "--retry", "1h"]);
+    let server = Server::start(&["--quiet", "--interval", "100ms", "--retry", "60m"]);
     in_each_engine(|browser| {
         browser.open(&page_of(&server));
         browser.wait_for(&format!("{NUMBER} > 1"));
@@ -461,7 +461,7 @@ fn a_page_that_comes_back_from_the_back_forward_cache_lives_and_holds_one_stream
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn a_hidden_page_gives_up_its_second_connection_and_takes_one_again() {
-    let server = Server::start(&["--quiet", "--interval", "300ms", "--retry", "1h"]);
+    let server = Server::start(&["--quiet", "--interval", "300ms", "--retry", "60m"]);
     in_each_engine(|browser| {
         browser.open(&page_of(&server));
         browser.wait_for(&format!("{NUMBER} > 1"));

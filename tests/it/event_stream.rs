@@ -150,50 +150,6 @@ fn a_comment_is_lines_that_begin_with_a_colon() {
     assert_eq!(Reader::of(&bytes).dispatched, []);
 }
 
-#[test]
-fn the_reader_reads_the_examples_of_the_standard() {
-    // HTML 9.2.6: a stock ticker, a comment and three blocks, two blocks and one cut off, a space.
-    let stocks = Reader::of(b"data: YHOO\ndata: +2\ndata: 10\n\n");
-    assert_eq!(
-        stocks.dispatched,
-        [dispatched("message", "YHOO\n+2\n10", "")]
-    );
-
-    let blocks = Reader::of(
-        b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n",
-    );
-    let expected = [
-        dispatched("message", "first event", "1"),
-        dispatched("message", "second event", ""),
-    ];
-    assert_eq!(blocks.dispatched, expected);
-
-    let empty = Reader::of(b"data\n\ndata\ndata\n\ndata:");
-    assert_eq!(
-        empty.dispatched,
-        [
-            dispatched("message", "", ""),
-            dispatched("message", "\n", "")
-        ]
-    );
-
-    let same = Reader::of(b"data:test\n\ndata: test\n\n");
-    assert_eq!(same.dispatched[0], same.dispatched[1]);
-}
-
-#[test]
-fn the_reader_takes_every_line_end_a_byte_order_mark_and_bad_fields_as_the_standard_says() {
-    let reader = Reader::of(
-        "\u{feff}data: a\rdata: b\r\ndata: c\n\r\nid: 1\nid: 2\0\nretry: 5x\nretry: 20\nDATA: no\n\n"
-            .as_bytes(),
-    );
-    assert_eq!(reader.dispatched, [dispatched("message", "a\nb\nc", "")]);
-    assert_eq!(
-        (reader.last_event_id.as_str(), reader.retry),
-        ("1", Some(20))
-    );
-}
-
 /// A text of pieces that are hard to carry.
 fn text(random: &mut Random, pieces: &[&str]) -> String {
     (0..random.below(8)).map(|_| *random.pick(pieces)).collect()

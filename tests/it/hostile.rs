@@ -409,7 +409,7 @@ fn there_are_never_more_open_sockets_than_slots() {
     let lines: Vec<_> = errors.iter().collect();
     assert_eq!(
         lines,
-        ["all 4 connections are taken: new clients wait for one to end"]
+        ["4 of 4 connections are taken: new clients wait for one to end"]
     );
 }
 
@@ -605,7 +605,7 @@ fn when_all_slots_are_taken_new_clients_wait_until_one_is_free() {
     for client in &mut waiting {
         assert_eq!(client.read_response(false).status(), 200);
     }
-    let line = "all 3 connections are taken: new clients wait for one to end\n";
+    let line = "3 of 3 connections are taken: new clients wait for one to end\n";
     assert_eq!(server.error(), line);
     assert_eq!(server.errors.try_recv().ok(), None, "it is said once");
 }

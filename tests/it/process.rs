@@ -30,7 +30,7 @@ fn wrong(words: &[&str]) -> String {
 fn without_options_it_is_the_tutorial() {
     let options = options(&[]);
     assert_eq!(options.listen, "127.0.0.1:3000");
-    assert_eq!(options.interval, Duration::from_secs(1));
+    assert_eq!((options.interval, options.lines), (None, false));
     assert_eq!(options.retry, Duration::from_secs(10));
     assert_eq!((options.count, options.max_connections), (None, 10_000));
 }
@@ -57,7 +57,11 @@ fn durations_are_whole_numbers_with_a_unit() {
         ("4294967295ms", 4_294_967_295),
     ] {
         let interval = options(&["--interval", text]).interval;
-        assert_eq!(interval, Duration::from_millis(milliseconds), "{text}");
+        assert_eq!(
+            interval,
+            Some(Duration::from_millis(milliseconds)),
+            "{text}"
+        );
     }
     for text in [
         "",
@@ -346,4 +350,20 @@ fn a_limit_of_open_files_that_allows_fewer_connections_is_told_with_its_cure() {
         line(131, "100"),
         ["the limit of open files allows 99 connections, not 100: `ulimit -n 132` raises it"]
     );
+}
+
+#[test]
+fn lines_exclude_what_has_no_meaning_with_them_in_either_order() {
+    let counter = "--lines excludes --interval and --count: a line is sent when it comes";
+    let input = "--lines and --listen - both need standard input";
+    for (words, line) in [
+        (["--interval", "1s"], counter),
+        (["--count", "3"], counter),
+        (["--listen", "-"], input),
+    ] {
+        assert_eq!(wrong(&["--lines", words[0], words[1]]), line);
+        assert_eq!(wrong(&[words[0], words[1], "--lines"]), line);
+        assert!(!options(&words).lines);
+    }
+    assert!(options(&["--lines", "--retry", "1s"]).lines);
 }

@@ -1,10 +1,11 @@
 //! What a reader of the README can do: run its commands, look things up in its table of bytes, follow
 //! its links. Its program is run in `thirty_lines.rs`, its load in `tests/load`.
 
-use crate::support::event_stream_reader::{Dispatched, Reader};
+use crate::support::event_stream_reader::Dispatched;
 use crate::support::{
     PATIENCE, README, Server, lines_of, readme_blocks, run_program, shell, start_program,
 };
+use crate::wire_format::{Outcome, cases};
 use bare_sse::options::HELP;
 use std::fs;
 use std::io::BufReader;
@@ -137,20 +138,24 @@ pub fn table_of_bytes() -> Vec<[Option<String>; 5]> {
 }
 
 #[test]
-fn the_table_of_bytes_is_what_a_reader_of_the_standard_makes_of_them() {
+fn each_row_of_the_table_of_bytes_is_a_case_of_the_wire_format() {
+    let cases = cases();
     for row in table_of_bytes() {
         let [bytes, event, data, id, retry] = row.clone();
-        let reader = Reader::of(bytes.expect("bytes").as_bytes());
-        let id = id.unwrap_or_default();
+        let bytes = bytes.expect("bytes").into_bytes();
+        let case = cases.iter().find(|case| case.bytes == bytes);
+        let last_event_id = id.unwrap_or_default();
         let dispatched = event.map(|event| Dispatched {
             event,
             data: data.unwrap_or_default(),
-            last_event_id: id.clone(),
+            last_event_id: last_event_id.clone(),
         });
-        assert_eq!(reader.dispatched, Vec::from_iter(dispatched), "{row:?}");
-        assert_eq!(reader.last_event_id, id, "{row:?}");
-        let read = reader.retry.map(|retry| retry.to_string());
-        assert_eq!(read, retry, "{row:?}");
+        let expected = Outcome {
+            events: Vec::from_iter(dispatched),
+            last_event_id,
+            retry: retry.map(|retry| retry.parse().expect("a number")),
+        };
+        assert_eq!(case.expect("a case").outcome, expected, "{row:?}");
     }
 }
 

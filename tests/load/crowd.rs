@@ -87,7 +87,7 @@ fn there_are_no_more_slots_than_the_process_may_have_files_open() {
     let (server, errors) = start_in_bash("ulimit -n 200");
     let clients = connect_hastily(&server);
     let line = errors.recv_timeout(PATIENCE).expect("it is said");
-    let expected = "all 168 connections are taken: new clients wait for one to end";
+    let expected = "168 of 168 connections are taken: new clients wait for one to end";
     assert_eq!(line, expected);
     drop(clients);
     page_is_served(server.address);

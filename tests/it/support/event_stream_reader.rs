@@ -9,6 +9,9 @@ pub struct Dispatched {
     pub last_event_id: String,
 }
 
+/// A reconnection time that the reader can't hold.
+pub const TOO_LARGE: u64 = u64::MAX;
+
 /// The state of an `EventSource` that reads a stream.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -84,7 +87,7 @@ impl Reader {
             }
             "id" if !value.contains('\0') => self.last_event_id_buffer = value.to_string(),
             "retry" if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) => {
-                self.retry = value.parse().ok();
+                self.retry = Some(value.parse().unwrap_or(TOO_LARGE));
             }
             _ => {}
         }

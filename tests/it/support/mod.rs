@@ -3,6 +3,7 @@
 
 pub mod event_stream_reader;
 pub mod in_process;
+pub mod json;
 pub mod table;
 pub mod webdriver;
 

@@ -1,5 +1,6 @@
 //! A real browser, driven through its WebDriver (W3C): JSON over HTTP, as far as the tests need it.
 
+use super::json::Json;
 use super::{Folder, PATIENCE, start_program, wait_until};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -86,12 +87,9 @@ impl Browser {
         };
         wait_until("the driver listens", || browser.connect().is_ok());
         let capabilities = engine.capabilities();
-        let answer = browser.command(
-            "POST",
-            "/session",
-            &format!(r#"{{"capabilities":{{"alwaysMatch":{capabilities}}}}}"#),
-        );
-        browser.path = format!("/session/{}", string(&answer, "sessionId"));
+        let body = format!(r#"{{"capabilities":{{"alwaysMatch":{capabilities}}}}}"#);
+        let session = browser.command("POST", "/session", &body);
+        browser.path = format!("/session/{}", session["sessionId"].text());
         browser
     }
 
@@ -110,10 +108,8 @@ impl Browser {
     pub fn value(&self, expression: &str) -> String {
         let script = quoted(&format!("return String({expression})"));
         let body = format!(r#"{{"script":{script},"args":[]}}"#);
-        string(
-            &self.command("POST", &self.at("/execute/sync"), &body),
-            "value",
-        )
+        let value = self.command("POST", &self.at("/execute/sync"), &body);
+        value.text().to_string()
     }
 
     /// The value of a JavaScript expression that is a whole number.
@@ -148,8 +144,8 @@ impl Browser {
         let body = format!(r##"{{"using":"css selector","value":"#{id}"}}"##);
         let element = self.command("POST", &self.at("/element"), &body);
         // The name of the member is the same in every WebDriver.
-        let element = string(&element, "element-6066-11e4-a52e-4f735466cecf");
-        let path = self.at(&format!("/element/{element}/{command}"));
+        let element = &element["element-6066-11e4-a52e-4f735466cecf"];
+        let path = self.at(&format!("/element/{}/{command}", element.text()));
         self.command("POST", &path, parameters);
     }
 
@@ -183,25 +179,27 @@ impl Browser {
 
     /// What the window shows: a PNG, as Base64.
     pub fn screenshot(&self) -> String {
-        string(&self.command("GET", &self.at("/screenshot"), ""), "value")
+        let image = self.command("GET", &self.at("/screenshot"), "");
+        image.text().to_string()
     }
 
     /// Chromium only: the entries since the last call. `browser` is the console, `performance` the
     /// DevTools events. JSON as it comes.
     pub fn log(&self, kind: &str) -> String {
         let body = format!(r#"{{"type":"{kind}"}}"#);
-        self.command("POST", &self.at("/se/log"), &body)
+        self.answer("POST", &self.at("/se/log"), &body)
     }
 
     /// The current window.
     pub fn window(&self) -> String {
-        string(&self.command("GET", &self.at("/window"), ""), "value")
+        let window = self.command("GET", &self.at("/window"), "");
+        window.text().to_string()
     }
 
     /// Opens a window and makes it the current one.
     pub fn open_window(&self) {
         let window = self.command("POST", &self.at("/window/new"), r#"{"type":"window"}"#);
-        self.switch_to(&string(&window, "handle"));
+        self.switch_to(window["handle"].text());
     }
 
     /// Closes the current window and makes another the current one.
@@ -219,8 +217,14 @@ impl Browser {
         format!("{}{path}", self.path)
     }
 
-    /// Sends a command; gives the content of the answer, which must be 200.
-    fn command(&self, method: &str, path: &str, body: &str) -> String {
+    /// Sends a command, and returns its value.
+    fn command(&self, method: &str, path: &str, body: &str) -> Json {
+        let answer = Json::parse(&self.answer(method, path, body));
+        answer["value"].clone()
+    }
+
+    /// Sends a command, and returns the content of the answer, which must be 200.
+    fn answer(&self, method: &str, path: &str, body: &str) -> String {
         let answer = self.exchange(method, path, body);
         let (status, content) = answer.unwrap_or_else(|error| panic!("{:?}: {error}", self.engine));
         assert!(
@@ -318,33 +322,4 @@ pub fn quoted(text: &str) -> String {
         }
     }
     json + "\""
-}
-
-/// The first string in a JSON text that is the value of a member of this name.
-fn string(json: &str, name: &str) -> String {
-    let begin = format!("\"{name}\":\"");
-    let at = json.find(&begin);
-    let at = at.unwrap_or_else(|| panic!("no {name} in {json}")) + begin.len();
-    let mut units = Vec::new();
-    let mut rest = json[at..].chars();
-    while let Some(c) = rest.next().filter(|&c| c != '"') {
-        let c = match c {
-            '\\' => match rest.next().expect("an escape") {
-                'u' => {
-                    let digits: String = rest.by_ref().take(4).collect();
-                    units.push(u16::from_str_radix(&digits, 16).expect("four digits"));
-                    continue;
-                }
-                'b' => '\x08',
-                'f' => '\x0c',
-                'n' => '\n',
-                'r' => '\r',
-                't' => '\t',
-                c => c,
-            },
-            c => c,
-        };
-        units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
-    }
-    String::from_utf16(&units).expect("a text")
 }
