@@ -104,6 +104,10 @@ impl Browser {
         self.command("POST", &self.at("/back"), "{}");
     }
 
+    pub fn reload(&self) {
+        self.command("POST", &self.at("/refresh"), "{}");
+    }
+
     /// The value of a JavaScript expression in the page, as a string.
     pub fn value(&self, expression: &str) -> String {
         let script = quoted(&format!("return String({expression})"));
