@@ -186,7 +186,7 @@ fn the_nginx_of_the_readme_passes_each_event_on_and_sends_nothing_while_the_serv
 
 /// The rows of the README's table of bytes: bytes, event, data, last event ID, reconnection time. Only
 /// what stands as code is a value.
-pub fn table_of_bytes() -> Vec<[Option<String>; 5]> {
+fn table_of_bytes() -> Vec<[Option<String>; 5]> {
     let table = README.split_once("| bytes | event |").expect("the table").1;
     let lines = table.lines().skip(2);
     let cell = |cell: &str| {
