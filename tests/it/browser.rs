@@ -85,11 +85,11 @@ fn the_page_shows_its_events_the_wire_and_its_code_without_a_click() {
         browser.wait_for(&format!("{NUMBER} > 1 && Number({CONTENT}) > 1"));
         let wire = browser.value(WIRE);
         let begin = "GET /events | The request. The browser adds more fields.\n\
-                     200 OK | The response. Fields as fetch gives them:\n";
+                     200 OK | The response, and fields that fetch shows:\n";
         assert!(wire.starts_with(begin), "{wire}");
-        let lines = "\nretry: 10000LF | After a loss, EventSource waits 10 s.\n\
+        let lines = "\nretry: 10000LF | After a loss, EventSource now waits 10 s.\n\
                      LF | No data before it: fires nothing.\n\
-                     id: 1LF | The event's ID is 1: a reconnect sends it.\n\
+                     id: 1LF | The event's ID is 1. Once it fires, a reconnect sends it.\n\
                      data: 1LF | The event's data so far: \"1\"\n\
                      LF | Fires message: data \"1\", lastEventId \"1\"\n\
                      id: 2LF | ";

@@ -204,7 +204,7 @@ fn what_is_hard_to_see_is_shown_and_each_line_says_what_is_true_after_it() {
                 "retry\n",
                 "Chromium and WebKit go back to 3 s, Firefox to 0.5 s.",
             ),
-            ("retry: 0\n", "EventSource waits 0 s (Firefox: 0.5)."),
+            ("retry: 0\n", "EventSource now waits 0 s (Firefox: 0.5)."),
             (
                 "retry: 99999999999999999999\n",
                 "Too large: Chromium and WebKit ignore it.",
@@ -242,7 +242,7 @@ fn at_the_end_of_the_text_the_browser_reconnects_twice_and_says_where_it_would_r
             "\nopen | again, … s after the loss. Last-Event-ID: 8 in Chromium, 7 elsewhere\n\
              message | \"a\" | \"{id}\"\nmessage | \"b\" | \"7\"\nerror | A loss again."
         );
-        let end = "\nclose() | Enough.";
+        let end = "\nclose() | By this page: enough.";
         wait_for_text(browser, TABLE, &format!("{first}{again}{again}{end}"));
         for part in browser.value(TABLE).split("again, ").skip(1) {
             let seconds: f64 = part
