@@ -1,15 +1,18 @@
-//! What a reader of the README can do: run its commands, look things up in its table of bytes, follow
-//! its links. Its program is run in `thirty_lines.rs`, its load in `tests/load`.
+//! What a reader of the README can do: run its commands, its page, its readers and its nginx, look things
+//! up in its table of bytes, follow its links. Its program is run in `thirty_lines.rs`, its load in
+//! `tests/load`.
 
+use crate::browser::{in_each_engine, page_of};
 use crate::support::event_stream_reader::Dispatched;
 use crate::support::{
-    PATIENCE, README, Server, lines_of, readme_blocks, run_program, shell, start_program,
+    Folder, PATIENCE, README, RawClient, Server, bare_sse, blocks, free_addresses, lines_of,
+    program, readme_blocks, run_program, shell, start_program, wait_until,
 };
 use crate::wire_format::{Outcome, cases};
 use bare_sse::options::HELP;
 use std::fs;
 use std::io::BufReader;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -47,8 +50,10 @@ fn comparable(line: &str) -> String {
     }
 }
 
-/// Runs the transcripts in their order, those of clients that this picks, and compares.
-fn run_transcripts(picks: fn(&str) -> bool) {
+#[test]
+#[ignore = "needs curl"]
+fn every_transcript_is_what_comes_out() {
+    run_program(Command::new("curl").arg("--version"));
     let (mut server, mut log) = (None, Vec::new());
     for (command, mut output) in transcripts() {
         if command == "cargo run --release -- --help" {
@@ -58,7 +63,7 @@ fn run_transcripts(picks: fn(&str) -> bool) {
             server = Some(Server::start(&Vec::from_iter(options.split_whitespace())));
             log = output.split_off(1);
             assert_eq!(output, ["Listening on http://127.0.0.1:3000"]);
-        } else if picks(&command) {
+        } else {
             let server = server.as_ref().expect("a server is started first");
             run_client(&command, output, server.address);
             for expected in std::mem::take(&mut log) {
@@ -70,9 +75,7 @@ fn run_transcripts(picks: fn(&str) -> bool) {
 }
 
 fn run_client(command: &str, mut output: Vec<String>, server: SocketAddr) {
-    let port = server.port();
-    let here = command.replace("localhost:3000", &format!("127.0.0.1:{port}"));
-    let here = here.replace("localhost 3000", &format!("127.0.0.1 {port}"));
+    let here = command.replace("127.0.0.1:3000", &server.to_string());
     let is_interrupted = output.pop_if(|line| line == "^C").is_some();
     let mut shell = shell(&here);
     shell.env("no_proxy", "*");
@@ -103,22 +106,87 @@ impl Drop for Group {
 }
 
 #[test]
-#[ignore = "needs curl"]
-fn every_transcript_is_what_comes_out() {
-    run_program(Command::new("curl").arg("--version"));
-    run_transcripts(|command| command.starts_with("curl "));
+#[ignore = "needs browsers: see .ci/run"]
+fn the_page_of_six_lines_shows_each_event() {
+    let page = readme_blocks("html").concat();
+    assert_eq!(page.lines().count(), 6);
+    let folder = Folder::with_page(page.as_bytes());
+    let mut server = bare_sse(&["--interval", "100ms", "--www"]);
+    let server = Server::from_command(server.arg(&folder.0));
+    in_each_engine(|browser| {
+        browser.open(&page_of(&server));
+        browser.wait_for("document.getElementById('number').textContent === '3'");
+    });
+}
+
+const FIELD: &str = include_str!("../field.md");
+
+/// Runs a reader of tests/field.md on a stream that ends, and checks that it prints the events.
+fn check_reader(command: &str, kind: &str) {
+    let server = Server::start(&["--quiet", "--interval", "100ms", "--count", "3"]);
+    let folder = Folder::create();
+    let reader = blocks(FIELD, kind).concat();
+    let reader = reader.replace("127.0.0.1:3000", &server.address.to_string());
+    fs::write(folder.join("reader.mjs"), reader).expect("it is written");
+    let printed = run_program(shell(command).current_dir(&folder.0).env("no_proxy", "*"));
+    assert!(printed.starts_with("1\n2\n3\n"), "{printed}");
 }
 
 #[test]
-#[ignore = "needs nc"]
-fn every_transcript_of_the_exercises_is_what_comes_out() {
-    run_program(&mut shell("command -v nc"));
-    run_transcripts(|command| command.contains("| nc "));
+#[ignore = "needs python3"]
+fn the_reader_in_python_prints_each_event() {
+    check_reader("python3 reader.mjs", "python");
+}
+
+#[test]
+#[ignore = "needs node"]
+fn the_reader_in_node_prints_each_event() {
+    let node = "node --experimental-eventsource";
+    match shell(&format!("{node} -e 0")).status() {
+        Ok(status) if status.success() => check_reader(&format!("{node} reader.mjs"), "mjs"),
+        _ => eprintln!("not shown: there is no Node.js from 20.18 on"),
+    }
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn the_nginx_of_the_readme_passes_each_event_on_and_sends_nothing_while_the_server_is_down() {
+    let mut server = Server::start(&["--quiet"]);
+    let [address] = free_addresses();
+    let folder = Folder::create();
+    let path = folder.0.display();
+    let lines = readme_blocks("nginx").concat();
+    let lines = lines.replace("127.0.0.1:3000", &server.address.to_string());
+    let lines = lines.replace("listen 8080", &format!("listen {address}"));
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("{what}_temp_path {path}/{what};"));
+    let configuration = format!(
+        "daemon off; pid {path}/pid; events {{}} http {{ access_log off; {} {lines} }}",
+        temporary.concat()
+    );
+    fs::write(folder.join("nginx.conf"), configuration).expect("it is written");
+    let mut nginx = program("nginx");
+    nginx.arg("-c").arg(folder.join("nginx.conf"));
+    nginx.arg("-e").arg(folder.join("errors"));
+    let _nginx = Group(start_program(nginx.process_group(0)));
+    wait_until("nginx listens", || TcpStream::connect(address).is_ok());
+
+    let mut client = RawClient::connect(address);
+    client.send_get("/", "");
+    assert_eq!(client.read_response(false).status(), 200);
+    client.send_get("/events", "");
+    client.read_until("id: 1\ndata: 1\n\n\r\n");
+    server.kill();
+    // Not the last chunk: the client can tell that the stream was cut off.
+    assert_eq!(client.read_to_end(), b"");
+    let mut client = RawClient::connect(address);
+    client.send_get("/events", "");
+    assert_eq!(client.read_to_end(), b"");
 }
 
 /// The rows of the README's table of bytes: bytes, event, data, last event ID, reconnection time. Only
 /// what stands as code is a value.
-pub fn table_of_bytes() -> Vec<[Option<String>; 5]> {
+fn table_of_bytes() -> Vec<[Option<String>; 5]> {
     let table = README.split_once("| bytes | event |").expect("the table").1;
     let lines = table.lines().skip(2);
     let cell = |cell: &str| {
@@ -133,7 +201,7 @@ pub fn table_of_bytes() -> Vec<[Option<String>; 5]> {
         .take_while(|line| line.starts_with("| "))
         .map(row)
         .collect();
-    assert_eq!(rows.len(), 16);
+    assert_eq!(rows.len(), 9);
     rows
 }
 
@@ -193,33 +261,50 @@ fn every_link_to_the_standard_leads_to_the_section_that_it_names() {
     assert_eq!(named.as_flattened().iter().sum::<usize>(), links);
 }
 
-#[test]
-fn every_link_within_the_project_leads_somewhere() {
-    let anchors: Vec<_> = README
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .map(|line| {
-            let words = line.trim_start_matches('#').trim().to_lowercase();
-            let words = words.replace(|c: char| !c.is_alphanumeric() && c != ' ' && c != '-', "");
-            format!("#{}", words.replace(' ', "-"))
-        })
-        .collect();
+/// The anchors of the headings of a text, as GitHub makes them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let words = words.replace(|c: char| !c.is_alphanumeric() && c != ' ' && c != '-', "");
+        words.replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+/// Checks the links of a file of the project, and returns how many there are.
+fn check_links(file: &str) -> usize {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join(file).parent().expect("a folder").to_path_buf();
+    let text = fs::read_to_string(root.join(file)).expect("a text");
     let mut count = 0;
     for (begin, end) in [("](", ')'), ("src=\"", '"'), ("srcset=\"", '"')] {
-        for rest in README.split(begin).skip(1) {
-            let target = rest.split(end).next().expect("a target");
-            let leads = anchors.iter().any(|anchor| anchor == target) || exists(target);
-            assert!(leads || target.starts_with("http"), "{target}");
+        for rest in text.split(begin).skip(1) {
+            let link = rest.split(end).next().expect("a target");
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if !target.starts_with("http") {
+                let path = match target {
+                    "" => root.join(file),
+                    target => folder.join(target),
+                };
+                assert!(path.exists(), "{link} in {file}");
+                let leads = |text: String| anchors(&text).iter().any(|found| found == anchor);
+                let leads = anchor.is_empty() || fs::read_to_string(path).is_ok_and(leads);
+                assert!(leads, "{link} in {file}");
+            }
             count += 1;
         }
     }
-    assert!(count > 20);
-    for rest in README.split("--bench ").skip(1) {
-        let name = rest.split([' ', '`']).next().expect("a name");
-        assert!(exists(&format!("benches/{name}.rs")), "{name}");
-    }
+    count
 }
 
-fn exists(path: &str) -> bool {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists()
+#[test]
+fn every_link_within_the_project_leads_somewhere() {
+    assert!(check_links("README.md") > 20);
+    check_links("tests/field.md");
+    for rest in README.split("--bench ").skip(1) {
+        let name = rest.split([' ', '`']).next().expect("a name");
+        let bench = format!("{}/benches/{name}.rs", env!("CARGO_MANIFEST_DIR"));
+        assert!(Path::new(&bench).exists(), "{name}");
+    }
 }

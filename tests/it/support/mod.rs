@@ -143,8 +143,13 @@ pub const README: &str = include_str!("../../../README.md");
 
 /// The blocks of the README that are fenced as this kind of text.
 pub fn readme_blocks(kind: &str) -> Vec<String> {
+    blocks(README, kind)
+}
+
+/// The blocks of a text that are fenced as this kind.
+pub fn blocks(text: &str, kind: &str) -> Vec<String> {
     let fence = format!("\n```{kind}\n");
-    let blocks = README.split(&fence).skip(1);
+    let blocks = text.split(&fence).skip(1);
     blocks
         .map(|rest| rest.split_once("```\n").expect("its end").0.to_string())
         .collect()
