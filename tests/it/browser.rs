@@ -89,7 +89,7 @@ fn the_page_shows_its_events_the_wire_and_its_code_without_a_click() {
         assert!(wire.starts_with(begin), "{wire}");
         let lines = "\nretry: 10000LF | After a loss, EventSource now waits 10 s.\n\
                      LF | No data before it: fires nothing.\n\
-                     id: 1LF | The event's ID is 1. Once it fires, a reconnect sends it.\n\
+                     id: 1LF | Once it fires, a reconnect sends ID 1.\n\
                      data: 1LF | The event's data so far: \"1\"\n\
                      LF | Fires message: data \"1\", lastEventId \"1\"\n\
                      id: 2LF | ";

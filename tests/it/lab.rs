@@ -197,7 +197,7 @@ fn what_is_hard_to_see_is_shown_and_each_line_says_what_is_true_after_it() {
             ("event: a\nevent: b\n", "The event's type is b."),
             ("event:\n", "The event's type is message."),
             ("data: a\ndata: b\n", r#"The event's data so far: "a\nb""#),
-            ("id: 7\n", "The event's ID is 7"),
+            ("id: 7\n", "sends ID 7"),
             ("id\n", "No ID any more"),
             ("id: 7\n\n", "Only Chromium would resume with the ID."),
             (
