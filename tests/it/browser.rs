@@ -852,8 +852,8 @@ fn a_client_built_on_fetch_resumes_a_stream_of_another_origin() {
     });
 }
 
-/// How `www/page.png` and `www/page-dark.png` were made: ImageMagick then took most colours from what
-/// this leaves in `target/tmp`, with `convert target/tmp/page.png -dither None -colors 48 www/page.png`.
+/// How `www/page.png` and `www/page-dark.png` were made: of what this leaves in `target/tmp` the 200 most
+/// frequent colours were kept, without dithering.
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn pictures_of_the_page_with_a_reconnect_in_view() {
