@@ -213,7 +213,7 @@ impl<'a> Connection<'a> {
         let unread = mem::take(&mut self.unread);
         match without_empty_lines(&unread) {
             [] => Next::Close,
-            head => self.refuse(head, error, second),
+            _ => self.refuse(&unread, error, second),
         }
     }
 
