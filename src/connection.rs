@@ -197,13 +197,13 @@ impl<'a> Connection<'a> {
     /// The client will send no more. One that has begun a head is told what is wrong with it (RFC 9110
     /// 15.5.1).
     pub fn cut_off(&mut self, second: u64) -> Next {
-        let reason = "the head has no empty line at its end";
+        let reason = "the request head has no empty line at its end";
         self.end(RequestError::bad_request(reason), second)
     }
 
     /// The client has sent nothing in its time. One that has begun a head is told so (RFC 9110 15.5.9).
     pub fn time_out(&mut self, second: u64) -> Next {
-        let reason = "the head was not complete in time";
+        let reason = "the request head was not complete in time";
         let error = RequestError::new(Status(408, "Request Timeout"), reason);
         self.end(error, second)
     }

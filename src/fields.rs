@@ -40,10 +40,12 @@ impl<'a> Fields<'a> {
         let mut hosts = self.values("host");
         match (hosts.next(), hosts.next()) {
             (None, _) if version == Version::Http10 => Ok(()),
-            (None, _) => bad_request("an HTTP/1.1 request has a Host field"),
-            (_, Some(_)) => bad_request("a request has one Host field"),
+            (None, _) => bad_request("an HTTP/1.1 request must have a Host field"),
+            (_, Some(_)) => bad_request("a request must have only one Host field"),
             (Some(host), None) if host.is_empty() || is_authority(host) => Ok(()),
-            _ => bad_request("Host is a host name or address and, after a colon, a port number"),
+            _ => bad_request(
+                "Host must be a host name or address, with an optional colon and port number",
+            ),
         }
     }
 
@@ -75,7 +77,7 @@ impl<'a> Fields<'a> {
         let mut lengths = self.values("content-length").map(decimal);
         match lengths.next() {
             None => Ok(None),
-            Some(None) => bad_request("Content-Length is one decimal number below 2^64"),
+            Some(None) => bad_request("Content-Length must be one decimal number below 2^64"),
             Some(length) if lengths.all(|other| other == length) => Ok(length),
             _ => bad_request("two Content-Length fields differ"),
         }
@@ -96,12 +98,12 @@ impl<'a> Fields<'a> {
             [coding] if is_word(coding, "chunked") => Ok(true),
             [ref others @ .., last] if is_word(last, "chunked") => {
                 if others.iter().any(|coding| is_word(coding, "chunked")) {
-                    return bad_request("content is chunked once");
+                    return bad_request("content must be chunked only once");
                 }
                 let reason = "this server knows no transfer coding but chunked";
                 Err(RequestError::new(Status(501, "Not Implemented"), reason))
             }
-            _ => bad_request("the final transfer coding of a request is chunked"),
+            _ => bad_request("the final transfer coding of a request must be chunked"),
         }
     }
 

@@ -75,7 +75,7 @@ fn write_lines(
         // A count that comes too late for this line is told with a later one.
         let count = dropped.swap(0, Relaxed);
         if count > 0 {
-            text += &format!("{count} lines dropped\n");
+            text += &format!("lines dropped: {count}\n");
         }
         let mut rest = text.as_bytes();
         while !rest.is_empty() {

@@ -50,7 +50,7 @@ fn run() -> Result<(), (u8, String)> {
 }
 
 /// What to do about a port that is in use.
-const OTHER_PORT: &str = ". Choose another, or 0 for any that is free: --listen 127.0.0.1:0";
+const OTHER_PORT: &str = ". Choose another port, or 0 for any free one: --listen 127.0.0.1:0";
 
 /// Serves until the process ends.
 fn serve(options: Options, slots: usize) -> Result<(), String> {
@@ -75,7 +75,7 @@ fn serve(options: Options, slots: usize) -> Result<(), String> {
     if slots < options.max_connections {
         let needed = options.max_connections + OTHER_FILES;
         errors.line(format_args!(
-            "the limit of open files allows {slots} connections, not {}: `ulimit -n {needed}` raises it",
+            "the open-file limit allows {slots} of {} connections: `ulimit -n {needed}` raises it",
             options.max_connections
         ));
     }

@@ -19,7 +19,7 @@ bare-sse: server-sent events on /events, a page on every other path
     --count N               [no end]          end each stream after event N
     --www DIR               [built in]        serve DIR/index.html, which is read at the start
     --allow-origin ORIGIN   [none]            let pages of ORIGIN read /events; * allows all
-    --max-connections N     [10000]           further clients wait until one leaves
+    --max-connections N     [10000]           further clients wait until one closes
     -q, --quiet                               no log: only the listening line and errors
     -h, --help                                this text
     -V, --version                             the version
@@ -30,7 +30,7 @@ A DURATION is a whole number and a unit: 250ms, 10s, 2m.
 const ADDRESS: &str =
     "ADDRESS:PORT, such as 127.0.0.1:3000, or for all addresses 0.0.0.0:3000 or [::]:3000";
 const DURATION: &str = "a DURATION of at most 49 days, such as 250ms, 10s or 2m";
-const NUMBER: &str = "a whole number from 1";
+const NUMBER: &str = "a whole number, 1 or more";
 const DIRECTORY: &str = "a directory";
 const ORIGIN: &str = "an origin as browsers send it, such as http://localhost:8080, or *";
 

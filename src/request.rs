@@ -167,7 +167,7 @@ fn element<'a>(
 fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
     match rest.split_first() {
         Some((b'\n', after)) => *rest = after,
-        Some(_) => return bad_request("a CR is followed by LF"),
+        Some(_) => return bad_request("a CR must be followed by LF"),
         None => return Err(Stop::Incomplete),
     }
     Ok(())
@@ -177,17 +177,19 @@ fn line_feed(rest: &mut &[u8]) -> Result<(), Stop> {
 fn method<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     match element(rest, is_token, METHOD_LIMIT, long_method)? {
         (method @ [_, ..], b' ') => Ok(method),
-        _ => bad_request("a request begins with a method, a token, and a space"),
+        _ => bad_request("a request must begin with a method, which is a token, and a space"),
     }
 }
 
 /// `request-target SP` (RFC 9112 3). Returns the path and the query.
 fn request_target<'a>(rest: &mut &'a [u8], method: &[u8]) -> Result<(&'a [u8], &'a [u8]), Stop> {
     let target = match element(rest, is_target, TARGET_LIMIT, long_target)? {
-        (b"", b' ') => return bad_request("one space stands on each side of the request target"),
+        (b"", b' ') => {
+            return bad_request("a request target must have exactly one space on each side");
+        }
         (target, b' ') => target,
         (_, b'\r') => return Err(malformed_version().into()),
-        _ => return bad_request("a request target has visible ASCII bytes only, and no #"),
+        _ => return bad_request("a request target must be visible ASCII without #"),
     };
     let query = target.iter().position(|&byte| byte == b'?');
     let (target, query) = target.split_at(query.unwrap_or(target.len()));
@@ -210,12 +212,12 @@ fn path<'a>(target: &'a [u8], method: &[u8]) -> Result<&'a [u8], Stop> {
 fn path_of_absolute_form(uri: &[u8]) -> Result<&[u8], Stop> {
     let parts = uri.split_at_checked("http://".len());
     let Some((_, rest)) = parts.filter(|(scheme, _)| is_word(scheme, "http://")) else {
-        return bad_request("a request target begins with / or with http://");
+        return bad_request("a request target must begin with / or http://");
     };
     let end = rest.iter().position(|&byte| byte == b'/');
     let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
     if !is_authority(authority) {
-        return bad_request("an absolute request target names a host");
+        return bad_request("a request target in absolute-form must name a host");
     }
     Ok(path)
 }
@@ -258,10 +260,14 @@ fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
         (b"", b'\r') => line_feed(rest).map(|()| None),
         (name @ [_, ..], b':') => Ok(Some(name)),
         // A server must refuse obs-fold, or unfold it (RFC 9112 5.2).
-        (b"", b' ' | b'\t') => bad_request("a field line begins with its name: no folded lines"),
+        (b"", b' ' | b'\t') => {
+            bad_request("a field line must begin with its name: line folding is obsolete")
+        }
         // A server must refuse whitespace between name and colon (RFC 9112 5.1).
-        (_, b' ' | b'\t') => bad_request("no space before the colon of a field line"),
-        _ => bad_request("a field name is a token, and a colon follows it"),
+        (_, b' ' | b'\t') => {
+            bad_request("no whitespace is allowed before the colon of a field line")
+        }
+        _ => bad_request("a field name must be a token, followed by a colon"),
     }
 }
 
@@ -269,7 +275,7 @@ fn field_name<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Stop> {
 fn field_value<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Stop> {
     match element(rest, is_value, HEAD_LIMIT, large_head)? {
         (value, b'\r') => line_feed(rest).map(|()| value.trim_ascii()),
-        _ => bad_request("a field value has no control bytes"),
+        _ => bad_request("a field value must have no control characters"),
     }
 }
 
@@ -299,15 +305,17 @@ fn malformed_version() -> RequestError {
 
 fn long_method() -> RequestError {
     let status = Status(501, "Not Implemented");
-    RequestError::new(status, "no method is as long as this one")
+    RequestError::new(status, "this method is longer than any known here")
 }
 
 fn long_target() -> RequestError {
-    let reason = format!("a request target has at most {TARGET_LIMIT} bytes here");
+    let reason = format!("this server accepts at most {TARGET_LIMIT} bytes in a request target");
     RequestError::new(Status(414, "URI Too Long"), reason)
 }
 
 fn large_head() -> RequestError {
-    let reason = format!("a head has at most {HEAD_LIMIT} bytes and {FIELDS_LIMIT} fields here");
+    let reason = format!(
+        "this server accepts at most {HEAD_LIMIT} bytes and {FIELDS_LIMIT} fields in a request head"
+    );
     RequestError::new(Status(431, "Request Header Fields Too Large"), reason)
 }

@@ -83,9 +83,9 @@ fn accept_clients(
     let mut has_accepted = false;
     loop {
         if slots.are_all_taken() {
-            let line = "connections are taken: new clients wait for one to end";
+            let (count, line) = (slots.count, "new clients wait for one to end");
             full.meet(
-                || errors.line(format_args!("{0} of {0} {line}", slots.count)),
+                || errors.line(format_args!("all connections are taken ({count}): {line}")),
                 || slots.wait(),
             );
         }

@@ -6,7 +6,11 @@
 //! event is no longer kept? And what if its ID is from before a restart?
 //!
 //! [`counter`](crate::counter) and [`lines`](crate::lines) answer them in two ways. Begin with the first
-//! if each client has events of its own, with the second if all clients share them.
+//! if each client has events of its own, with the second if all clients share them. If shared events are
+//! all that you need, write no source: give [`Lines::of`](crate::lines::Lines::of) the reading end of an
+//! [`std::io::pipe`], and write a line into the other end for each event.
+//!
+//! All that a source learns of a client is its last event ID: no path, query or user.
 //!
 //! Give each event an `id` and data. A client that has seen no `id` comes back without one.
 
@@ -23,8 +27,8 @@ pub trait Source: Debug + Send + Sync {
     /// nothing: a HEAD request calls it, too.
     fn begin(&self, last_event_id: Option<&[u8]>) -> Option<Place>;
 
-    /// Waits for what comes next for the client at this place. With an event it adds 1 to `place.seen`,
-    /// and the number of those that the client has missed; with anything else nothing. Returns
+    /// Waits for what comes next for the client at this place. For an event, add 1 to `place.seen`, plus
+    /// the number of events that the client has missed; otherwise leave it as it is. Returns
     /// [`News::Silence`] when nothing has come for about as long as `longest_silence`.
     ///
     /// It runs in the client's own thread, beside those of all others.

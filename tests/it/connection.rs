@@ -246,8 +246,14 @@ fn a_head_that_never_ends_is_answered_if_it_has_begun() {
         let cut_off = after(bytes, |connection| connection.cut_off(SECOND));
         let timed_out = after(bytes, |connection| connection.time_out(SECOND));
         for ((next, written), answer) in [
-            (cut_off, "400 close: the head has no empty line at its end"),
-            (timed_out, "408 close: the head was not complete in time"),
+            (
+                cut_off,
+                "400 close: the request head has no empty line at its end",
+            ),
+            (
+                timed_out,
+                "408 close: the request head was not complete in time",
+            ),
         ] {
             if has_begun {
                 assert_eq!(next, Next::Linger, "{bytes:?}");
