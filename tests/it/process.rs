@@ -1,15 +1,17 @@
-//! The program as its user starts it: flags, messages, exit codes, standard output.
+//! The program as its user starts it: options, messages, exit statuses, standard output.
 
 use crate::support::{Folder, Server, bare_sse, failure, page_is_served, run_to_end, shell};
 use bare_sse::options::{Command as Line, HELP, Options};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bare-sse");
 
 fn options(words: &[&str]) -> Options {
     match Line::parse(words.iter().map(Into::into)) {
@@ -23,182 +25,136 @@ fn wrong(words: &[&str]) -> String {
 }
 
 #[test]
-fn without_options_it_is_the_tutorial() {
-    let options = options(&[]);
-    assert_eq!(options.listen, "127.0.0.1:3000");
-    assert_eq!((options.interval, options.lines), (None, false));
-    assert_eq!(options.retry, Duration::from_secs(10));
-    assert_eq!((options.count, options.max_connections), (None, 10_000));
+fn every_option_that_help_lists_is_accepted_and_by_default_what_help_says() {
+    let words = HELP.split([' ', ',', '\n']);
+    for flag in words.filter(|word| word.starts_with('-') && *word != "-") {
+        // Some lack a value here, which is another error.
+        let unknown = format!("there is no option {flag}: --help lists them");
+        assert_ne!(Line::parse([flag.into()]), Err(unknown));
+    }
+    for (flag, default) in [
+        ("--listen ADDRESS:PORT", "127.0.0.1:3000"),
+        ("--retry DURATION", "10s"),
+        ("--max-connections N", "10000"),
+    ] {
+        let line = HELP.lines().find(|line| line.contains(flag));
+        assert!(line.expect(flag).contains(&format!(" [{default}] ")));
+        let (flag, _) = flag.split_once(' ').expect("a flag and its value");
+        assert_eq!(options(&[flag, default]), options(&[]));
+    }
 }
 
 #[test]
 fn an_option_is_given_with_a_space_or_an_equals_sign() {
-    let spaced = options(&["--listen", "[::1]:0", "--count", "3", "--www", "a=b", "-q"]);
-    let equal = options(&["--listen=[::1]:0", "--count=3", "--www=a=b", "--quiet"]);
-    assert_eq!(spaced, equal);
-    assert_eq!(
-        (&*spaced.listen, spaced.count, spaced.quiet),
-        ("[::1]:0", Some(3), true)
-    );
-    assert_eq!(spaced.www.as_deref(), Some("a=b".as_ref()));
+    let expected = Options {
+        listen: "[::1]:0".into(),
+        lines: false,
+        interval: Some(Duration::from_millis(250)),
+        retry: Duration::from_secs(120),
+        count: Some(3),
+        www: Some("a=b".into()),
+        allow_origin: Some("null".into()),
+        max_connections: 7,
+        quiet: true,
+    };
+    let spaced = "--listen [::1]:0 --interval 250ms --retry 2m --count 3 --www a=b \
+                  --allow-origin null --max-connections 7 --quiet";
+    let equal = spaced.replace(" --", "\n--").replace(' ', "=");
+    assert_eq!(options(&Vec::from_iter(spaced.split(' '))), expected);
+    assert_eq!(options(&Vec::from_iter(equal.lines())), expected);
+    assert!(options(&["-q"]).quiet);
 }
 
 #[test]
-fn durations_are_whole_numbers_with_a_unit() {
-    for (text, milliseconds) in [
-        ("250ms", 250),
-        ("10s", 10_000),
-        ("2m", 120_000),
-        ("0s", 0),
-        ("4294967295ms", 4_294_967_295),
+fn a_value_that_does_not_fit_its_option_is_told_with_what_would_fit() {
+    for (flag, needs, accepted, refused) in [
+        (
+            "--listen",
+            "ADDRESS:PORT, such as 127.0.0.1:3000, or for all addresses 0.0.0.0:3000 or [::]:3000",
+            "- localhost:3000 my_host.example:0 0.0.0.0:65535 [::]:3000 [fe80::1%2]:3000",
+            "3000 :3000 *:3000 x:99999 x: 127.0.0.1:+80 ::1:3000 [::1] [::1]:x a:1:3000",
+        ),
+        (
+            "--interval",
+            "a DURATION of at most 49 days, such as 250ms, 10s or 2m",
+            "250ms 10s 0s 4294967295ms",
+            "1 s -1s +1s 1.5s 4294967296ms 4294968s 1h infs 1e3s",
+        ),
+        ("--count", "a whole number from 1", "1", "0 three +3 -1"),
+        ("--max-connections", "a whole number from 1", "1", "0 -1"),
+        ("--www", "a directory", "no-such", ""),
+        (
+            "--allow-origin",
+            "an origin as browsers send it, such as http://localhost:8080, or *",
+            "* null http://localhost:8080 https://a-b.example http://[::1] http://[::1]:81 \
+             https://localhost:80 chrome-extension://abcdef",
+            "localhost http://a,http://b http://localhost:8080/ http://localhost/page \
+             http://*.example.com http://user@localhost HTTP://localhost hTTP://localhost \
+             http://Localhost http://localhost:x http://localhost: http:// :// a\r\nb:// \
+             h\r\nX://a http://localhost:80 https://localhost:443 http://localhost:+81 http://a:b:1",
+        ),
     ] {
-        let interval = options(&["--interval", text]).interval;
-        assert_eq!(
-            interval,
-            Some(Duration::from_millis(milliseconds)),
-            "{text}"
-        );
-    }
-    for text in [
-        "",
-        "1",
-        "s",
-        "-1s",
-        "+1s",
-        "1.5s",
-        "1 s",
-        "4294967296ms",
-        "4294968s",
-        "1h",
-        "infs",
-        "1e3s",
-    ] {
-        let error = wrong(&["--interval", text]);
-        let expected =
-            "--interval needs a DURATION of at most 49 days, such as 250ms, 10s or 2m, not ";
-        assert_eq!(error, format!("{expected}{text:?}"));
-    }
-}
-
-#[test]
-fn a_wrong_option_is_a_line_that_says_what_would_be_right() {
-    assert_eq!(
-        wrong(&["--port", "1"]),
-        "there is no option --port: --help lists them"
-    );
-    assert_eq!(
-        wrong(&["-q=yes"]),
-        "there is no option -q=yes: --help lists them"
-    );
-    assert_eq!(
-        wrong(&["events"]),
-        "there is no option events: --help lists them"
-    );
-    assert_eq!(
-        wrong(&["--listen"]),
-        "--listen needs ADDRESS:PORT, such as 127.0.0.1:3000, or for all addresses 0.0.0.0:3000 or \
-         [::]:3000"
-    );
-    assert_eq!(
-        wrong(&["--quiet=yes"]),
-        "--quiet accepts no value, but got \"yes\""
-    );
-    for (flag, value) in [
-        ("--listen", "3000"),
-        ("--listen", ":3000"),
-        ("--listen", "*:3000"),
-        ("--listen", "x:99999"),
-        ("--listen", "x:"),
-        ("--listen", "127.0.0.1:+80"),
-        ("--listen", "::1:3000"),
-        ("--listen", "[::1]"),
-        ("--listen", "[::1]:x"),
-        ("--listen", "a:1:3000"),
-        ("--www", ""),
-        ("--count", "0"),
-        ("--count", "three"),
-        ("--count", "+3"),
-        ("--max-connections", "-1"),
-        ("--allow-origin", "a\r\nb://"),
-        ("--allow-origin", "localhost"),
-        ("--allow-origin", "http://a,http://b"),
-        ("--allow-origin", "http://localhost:8080/"),
-        ("--allow-origin", "http://localhost/page"),
-        ("--allow-origin", "http://*.example.com"),
-        ("--allow-origin", "http://user@localhost"),
-        ("--allow-origin", "HTTP://localhost"),
-        ("--allow-origin", "http://Localhost"),
-        ("--allow-origin", "http://localhost:x"),
-        ("--allow-origin", "http://localhost:"),
-        ("--allow-origin", "http://"),
-        ("--allow-origin", "://"),
-        ("--allow-origin", "h\r\nX://a"),
-        ("--allow-origin", "http://localhost:80"),
-        ("--allow-origin", "https://localhost:443"),
-        ("--allow-origin", "http://localhost:+81"),
-        ("--allow-origin", "http://a:b:1"),
-        ("--allow-origin", "hTTP://localhost"),
-    ] {
-        let error = wrong(&[flag, value]);
-        assert!(error.starts_with(&format!("{flag} needs ")), "{error}");
-        assert!(error.ends_with(&format!("not {value:?}")), "{error}");
+        for value in accepted.split(' ') {
+            options(&[flag, value]);
+        }
+        for value in refused.split(' ') {
+            let line = format!("{flag} needs {needs}, not {value:?}");
+            assert_eq!(wrong(&[flag, value]), line);
+        }
+        assert_eq!(wrong(&[flag]), format!("{flag} needs {needs}"));
     }
 }
 
 #[test]
-fn an_address_is_a_name_or_an_ip_address_and_a_port() {
-    for address in [
-        "localhost:3000",
-        "my_host.example:0",
-        "0.0.0.0:65535",
-        "[::]:3000",
-        "[fe80::1%2]:3000",
-        "-",
-    ] {
-        assert_eq!(options(&["--listen", address]).listen, address);
+fn what_is_not_an_option_and_a_value_that_an_option_does_not_accept_are_named() {
+    for word in ["--port", "-q=yes", "events"] {
+        let line = format!("there is no option {word}: --help lists them");
+        assert_eq!(wrong(&[word, "1"]), line);
     }
+    let line = "--quiet accepts no value, but got \"yes\"";
+    assert_eq!(wrong(&["--quiet=yes"]), line);
 }
 
 #[test]
-fn an_origin_is_accepted_as_browsers_send_it() {
-    for origin in [
-        "*",
-        "null",
-        "http://localhost:8080",
-        "https://a-b.example",
-        "http://[::1]",
-        "http://[::1]:81",
-        "https://localhost:80",
-        "chrome-extension://abcdef",
+fn lines_exclude_what_has_no_meaning_with_them_in_either_order() {
+    let counter = "--lines excludes --interval and --count: a line is sent when it comes";
+    let input = "--lines and --listen - both need standard input";
+    for (flag, value, line) in [
+        ("--interval", "1s", counter),
+        ("--count", "3", counter),
+        ("--listen", "-", input),
     ] {
-        let options = options(&["--allow-origin", origin]);
-        assert_eq!(options.allow_origin.as_deref(), Some(origin));
+        assert_eq!(wrong(&["--lines", flag, value]), line);
+        assert_eq!(wrong(&[flag, value, "--lines"]), line);
     }
+    assert!(options(&["--lines", "--retry", "1s"]).lines);
 }
 
 #[test]
-fn a_wrong_option_ends_the_program_with_2_and_one_line() {
-    let line =
+fn the_program_ends_with_2_for_a_wrong_option_and_1_for_what_fails_and_a_line_that_says_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let is_taken = format!(
+        "can't listen on {address}: Address already in use (os error 98). Choose another, or 0 for \
+         any that is free: --listen 127.0.0.1:0"
+    );
+    let soon =
         "--interval needs a DURATION of at most 49 days, such as 250ms, 10s or 2m, not \"soon\"";
-    let failed = failure(&mut bare_sse(&["--interval", "soon"]));
-    assert_eq!(failed, (2, line.into()));
+    let no_page = "can't read nowhere/index.html: No such file or directory (os error 2)";
+    let full = "can't write to standard output: No space left on device (os error 28)";
+    for (words, status, line) in [
+        ("--interval soon", 2, soon),
+        (&*format!("--listen {address}"), 1, &is_taken),
+        ("--www nowhere", 1, no_page),
+        ("--help > /dev/full", 1, full),
+    ] {
+        let failed = failure(&mut shell(&format!("exec {PROGRAM} {words}")));
+        assert_eq!(failed, (status, line.into()));
+    }
 }
 
 #[test]
-fn help_that_cannot_be_written_ends_the_program_with_1_unless_its_reader_has_gone() {
-    let full = File::options().write(true).open("/dev/full");
-    let full = run_to_end(bare_sse(&["--help"]).stdout(full.expect("a device")));
-    assert_eq!(full.status.code(), Some(1));
-    let line = "bare-sse: can't write to standard output: No space left on device (os error 28)\n";
-    assert_eq!(String::from_utf8_lossy(&full.stderr), line);
-    let (reader, writer) = io::pipe().expect("a pipe");
-    drop(reader);
-    let gone = run_to_end(bare_sse(&["--help"]).stdout(writer));
-    assert_eq!(gone.status.code(), Some(0));
-}
-
-#[test]
-fn help_and_version_go_to_standard_output() {
+fn help_and_version_go_to_standard_output_whose_reader_may_have_gone() {
     let version = concat!("bare-sse ", env!("CARGO_PKG_VERSION"), "\n");
     for (flag, text) in [
         ("-h", HELP),
@@ -210,39 +166,10 @@ fn help_and_version_go_to_standard_output() {
         assert_eq!(output.status.code(), Some(0));
         assert_eq!(String::from_utf8_lossy(&output.stdout), text);
     }
-}
-
-#[test]
-fn every_option_that_help_lists_is_accepted() {
-    let words = HELP.split([' ', ',', '\n']);
-    let flags: Vec<_> = words
-        .filter(|word| word.starts_with('-') && *word != "-")
-        .collect();
-    assert!(flags.contains(&"--listen") && flags.contains(&"-q"));
-    for flag in flags {
-        // Some lack a value here, which is another error.
-        let unknown = format!("there is no option {flag}: --help lists them");
-        assert_ne!(Line::parse([flag.into()]), Err(unknown));
-    }
-}
-
-#[test]
-fn a_port_that_is_taken_ends_the_program_with_1_and_a_line_that_names_it() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("an address").to_string();
-    let (status, line) = failure(&mut bare_sse(&["--listen", &address]));
-    let begin = format!("can't listen on {address}: ");
-    assert!(status == 1 && line.starts_with(&begin), "{line}");
-    // It says how to choose another.
-    assert!(line.contains("--listen 127.0.0.1:0"), "{line}");
-}
-
-#[test]
-fn a_page_that_is_missing_ends_the_program_with_1_and_a_line_that_names_it() {
-    let (status, line) = failure(&mut bare_sse(&["--www", "no-such-directory"]));
-    let begin = "can't read no-such-directory";
-    assert!(status == 1 && line.starts_with(begin), "{line}");
-    assert!(line.contains("index.html: "), "{line}");
+    let (reader, writer) = io::pipe().expect("a pipe");
+    drop(reader);
+    let gone = run_to_end(bare_sse(&["--help"]).stdout(writer));
+    assert_eq!(gone.status.code(), Some(0));
 }
 
 #[test]
@@ -254,7 +181,7 @@ fn the_page_of_a_directory_whose_name_need_not_be_utf_8_is_read_at_the_start() {
     let server = Server::from_command(bare_sse(&["--www"]).arg(&directory));
     drop(folder);
     let mut client = server.connect();
-    client.send_get("/", "");
+    client.send_get("/app.js", "");
     assert_eq!(client.read_response(false).content, b"<p>mine");
 }
 
@@ -262,6 +189,16 @@ fn the_page_of_a_directory_whose_name_need_not_be_utf_8_is_read_at_the_start() {
 fn a_host_name_can_be_listened_on() {
     let server = Server::listening(&mut bare_sse(&["--listen", "localhost:0"]));
     page_is_served(server.address);
+}
+
+#[test]
+fn a_quiet_server_logs_nothing_but_where_it_listens() {
+    let mut server = Server::start(&["--quiet", "--interval", "10ms"]);
+    let mut client = server.connect();
+    client.send_get("/events", "");
+    client.read_until("id: 3\n");
+    server.kill();
+    assert_eq!(server.log.iter().next(), None);
 }
 
 #[test]
@@ -288,9 +225,7 @@ fn a_server_that_was_suspended_goes_on_with_every_client() {
 
 #[test]
 fn five_mappings_must_fit_for_each_connection_or_the_program_does_not_start() {
-    let Ok(setting) = fs::read_to_string("/proc/sys/vm/max_map_count") else {
-        return;
-    };
+    let setting = fs::read_to_string("/proc/sys/vm/max_map_count").expect("Linux has it");
     let mappings: usize = setting.trim().parse().expect("a number");
     let (enough, too_many) = (mappings / 5, mappings / 5 + 1);
     Server::start(&["--max-connections", &enough.to_string()]);
@@ -305,35 +240,17 @@ fn five_mappings_must_fit_for_each_connection_or_the_program_does_not_start() {
 
 #[test]
 fn a_limit_of_open_files_that_allows_fewer_connections_is_told_with_its_cure() {
-    let line = |files: usize, connections: &str| {
-        let program = env!("CARGO_BIN_EXE_bare-sse");
-        let options = format!("--listen 127.0.0.1:0 --max-connections {connections}");
-        let mut command = shell(&format!("ulimit -n {files} && exec {program} {options}"));
+    for (files, allowed) in [(132, 100), (131, 99), (9, 1)] {
+        let options = "--listen 127.0.0.1:0 --max-connections 100";
+        let mut command = shell(&format!("ulimit -n {files} && exec {PROGRAM} {options}"));
         let mut server = Server::listening(command.stderr(Stdio::piped()));
         let errors = server.errors();
         page_is_served(server.address);
         server.kill();
-        errors.iter().collect::<Vec<_>>()
-    };
-    assert_eq!(line(132, "100"), [""; 0]);
-    assert_eq!(
-        line(131, "100"),
-        ["the limit of open files allows 99 connections, not 100: `ulimit -n 132` raises it"]
-    );
-}
-
-#[test]
-fn lines_exclude_what_has_no_meaning_with_them_in_either_order() {
-    let counter = "--lines excludes --interval and --count: a line is sent when it comes";
-    let input = "--lines and --listen - both need standard input";
-    for (words, line) in [
-        (["--interval", "1s"], counter),
-        (["--count", "3"], counter),
-        (["--listen", "-"], input),
-    ] {
-        assert_eq!(wrong(&["--lines", words[0], words[1]]), line);
-        assert_eq!(wrong(&[words[0], words[1], "--lines"]), line);
-        assert!(!options(&words).lines);
+        let line = format!(
+            "the limit of open files allows {allowed} connections, not 100: `ulimit -n 132` raises it"
+        );
+        let is_told = allowed < 100;
+        assert_eq!(errors.iter().next(), is_told.then_some(line));
     }
-    assert!(options(&["--lines", "--retry", "1s"]).lines);
 }

@@ -90,6 +90,17 @@ impl Server {
         (server, output)
     }
 
+    /// Starts what listens on this address without saying so.
+    pub fn silent(command: &mut Command, address: SocketAddr) -> Server {
+        let server = Server {
+            process: start_program(command),
+            address,
+            log: channel().1,
+        };
+        wait_until("it listens", || TcpStream::connect(address).is_ok());
+        server
+    }
+
     /// The lines that it writes to its standard error, which must be a pipe.
     pub fn errors(&mut self) -> Receiver<String> {
         let errors = self.process.stderr.take().expect("a pipe");
