@@ -1,6 +1,6 @@
 //! The server as a value in the test's own process, where its limits can be short.
 
-use super::{PATIENCE, RawClient};
+use super::RawClient;
 use bare_sse::counter::Counter;
 use bare_sse::events::Events;
 use bare_sse::limits::Limits;
@@ -57,11 +57,6 @@ impl InProcess {
 
     pub fn connect(&self) -> RawClient {
         RawClient::connect(self.address)
-    }
-
-    /// Waits for what is said of trouble next: a line, or several that waited together.
-    pub fn error(&self) -> String {
-        self.errors.recv_timeout(PATIENCE).expect("trouble is told")
     }
 }
 
