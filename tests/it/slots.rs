@@ -47,11 +47,12 @@ fn a_refusal_by_the_system_counts_for_a_second_as_if_no_slot_were_free() {
 #[test]
 fn when_all_slots_are_taken_new_clients_wait_until_one_is_free() {
     let server = InProcess::start(site(Counter::new(Duration::from_millis(50), None)), 3);
-    let mut streams = [(); 3].map(|()| server.connect());
-    for client in &mut streams {
+    let streams = [(); 3].map(|()| {
+        let mut client = server.connect();
         client.send_get("/events", "");
         client.read_until("retry: 10000\n\n");
-    }
+        client
+    });
     let mut waiting = [(); 5].map(|()| server.connect());
     for client in &mut waiting {
         client.send_get("/", "Connection: close\r\n");
@@ -156,9 +157,7 @@ const HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nHost:\r\n\r\n";
 fn visitors_are_served_while_others_hold_all_slots() {
     thread::scope(|scope| {
         for (slots, bytes) in [(100, &b""[..]), (100, HEAD), (9, HEAD)] {
-            let mut site = usual_site();
-            site.limits.head = Duration::from_secs(2);
-            let server = InProcess::start(site, slots);
+            let server = InProcess::start(usual_site(), slots);
             scope.spawn(move || {
                 let _held = hold_all(server.address, slots, bytes);
                 thread::sleep(2 * SHORT_LIMITS.idle);

@@ -15,9 +15,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// The default limits, a twentieth of them or less.
+/// Limits that are shorter than the default. While few slots are free, a tenth of the time for a head must
+/// still be enough for a client on a busy machine.
 pub const SHORT_LIMITS: Limits = Limits {
-    head: Duration::from_millis(500),
+    head: Duration::from_millis(3000),
     idle: Duration::from_millis(1000),
     write: Duration::from_millis(500),
     linger: Duration::from_millis(100),
