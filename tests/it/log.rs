@@ -32,7 +32,7 @@ fn a_log_that_cannot_be_written_says_so_once_and_ends_nothing() {
 
 /// How many lines one line of the log stands for: those that it says were dropped, or itself.
 fn stands_for(line: &str) -> usize {
-    let dropped = line.strip_suffix(" lines dropped");
+    let dropped = line.strip_prefix("lines dropped: ");
     dropped.map_or(1, |count| count.parse().expect("a number"))
 }
 

@@ -80,8 +80,13 @@ fn a_value_that_does_not_fit_its_option_is_told_with_what_would_fit() {
             "250ms 10s 0s 4294967295ms",
             "1 s -1s +1s 1.5s 4294967296ms 4294968s 1h infs 1e3s",
         ),
-        ("--count", "a whole number from 1", "1", "0 three +3 -1"),
-        ("--max-connections", "a whole number from 1", "1", "0 -1"),
+        ("--count", "a whole number, 1 or more", "1", "0 three +3 -1"),
+        (
+            "--max-connections",
+            "a whole number, 1 or more",
+            "1",
+            "0 -1",
+        ),
         ("--www", "a directory", "no-such", ""),
         (
             "--allow-origin",
@@ -135,8 +140,8 @@ fn the_program_ends_with_2_for_a_wrong_option_and_1_for_what_fails_and_a_line_th
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     let is_taken = format!(
-        "can't listen on {address}: Address already in use (os error 98). Choose another, or 0 for \
-         any that is free: --listen 127.0.0.1:0"
+        "can't listen on {address}: Address already in use (os error 98). Choose another port, or 0 \
+         for any free one: --listen 127.0.0.1:0"
     );
     let soon =
         "--interval needs a DURATION of at most 49 days, such as 250ms, 10s or 2m, not \"soon\"";
@@ -248,7 +253,7 @@ fn a_limit_of_open_files_that_allows_fewer_connections_is_told_with_its_cure() {
         page_is_served(server.address);
         server.kill();
         let line = format!(
-            "the limit of open files allows {allowed} connections, not 100: `ulimit -n 132` raises it"
+            "the open-file limit allows {allowed} of 100 connections: `ulimit -n 132` raises it"
         );
         let is_told = allowed < 100;
         assert_eq!(errors.iter().next(), is_told.then_some(line));

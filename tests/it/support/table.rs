@@ -10,10 +10,6 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn status(&self) -> u16 {
-        self.answer[..3].parse().expect("a status")
-    }
-
     /// Whether the connection persists after the answer.
     pub fn persists(&self) -> bool {
         self.answer[4..].starts_with("keep-alive")
