@@ -6,13 +6,16 @@
 //! 128, and one that gets a socket with a queue as long as the system allows, from
 //! `systemd-socket-activate` if that is installed.
 
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+#[path = "../tests/it/support/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod support;
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const SERVER: &str = env!("CARGO_BIN_EXE_bare-sse");
+use support::{Server, free_addresses};
 
 fn main() {
     let has = |option: &str| std::env::args().any(|word| word == option);
@@ -22,13 +25,13 @@ fn main() {
         ("its own socket", own as fn() -> _),
         ("a handed socket", handed),
     ] {
-        let Some((_server, address)) = start() else {
+        let Some(server) = start() else {
             println!("{name}: needs systemd-socket-activate");
             continue;
         };
         for _ in 0..rounds {
             let begin = Instant::now();
-            let Some((slow, clients)) = connect(address, count) else {
+            let Some((slow, clients)) = connect(server.address, count) else {
                 println!(
                     "{name}: {count} connections need `ulimit -n {}`",
                     count + 50
@@ -45,16 +48,6 @@ fn main() {
     }
 }
 
-/// The server in a process of its own, which ends when this is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Opens connections, and counts those that took a second or more. `None` if files run out.
 fn connect(address: SocketAddr, count: usize) -> Option<(usize, Vec<TcpStream>)> {
     let mut slow = 0;
@@ -68,34 +61,28 @@ fn connect(address: SocketAddr, count: usize) -> Option<(usize, Vec<TcpStream>)>
     Some((slow, clients))
 }
 
-fn own() -> Option<(Server, SocketAddr)> {
-    let mut command = Command::new(SERVER);
-    command
-        .args(["--quiet", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped());
-    let mut server = Server(command.spawn().expect("the server starts"));
-    let mut line = String::new();
-    let output = server.0.stdout.take().expect("a pipe");
-    BufReader::new(output).read_line(&mut line).expect("a line");
-    let address = line.trim_end().strip_prefix("Listening on http://");
-    Some((server, address?.parse().expect("an address")))
+fn own() -> Option<Server> {
+    Some(Server::start(&["--quiet"]))
 }
 
-fn handed() -> Option<(Server, SocketAddr)> {
-    // The port is free again when this listener is dropped, here.
-    let address = TcpListener::bind("127.0.0.1:0")
-        .and_then(|port| port.local_addr())
-        .expect("a port");
+fn handed() -> Option<Server> {
+    let [address] = free_addresses();
     let mut command = Command::new("systemd-socket-activate");
     command.arg(format!("--listen={address}"));
-    command.args(["sh", "-c", "exec \"$0\" --quiet --listen - <&3", SERVER]);
+    let program = env!("CARGO_BIN_EXE_bare-sse");
+    command.args(["sh", "-c", "exec \"$0\" --quiet --listen - <&3", program]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut server = Server(command.spawn().ok()?);
+    let mut server = Server {
+        process: command.spawn().ok()?,
+        address,
+        log: channel().1,
+    };
     // The first client starts the server.
-    while TcpStream::connect(address).is_err() && server.0.try_wait().is_ok_and(|end| end.is_none())
+    while TcpStream::connect(address).is_err()
+        && server.process.try_wait().is_ok_and(|end| end.is_none())
     {
         thread::sleep(Duration::from_millis(20));
     }
     thread::sleep(Duration::from_millis(500));
-    Some((server, address))
+    Some(server)
 }

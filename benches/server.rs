@@ -8,26 +8,31 @@
 //! client and server together. On several processors it would mostly be the time in which one
 //! wakes another, which can differ by a factor of ten from run to run.
 
+#[path = "../tests/it/support/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod support;
+
 use bare_sse::counter::Counter;
 use bare_sse::events::Events;
 use bare_sse::log::Log;
 use bare_sse::page::Page;
-use bare_sse::server::{self, STACK};
+use bare_sse::server::STACK;
 use bare_sse::site::Site;
 use criterion::{Criterion, SamplingMode, criterion_group};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{self, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use support::in_process::InProcess;
+use support::table::PAGE;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 const GET_EVENTS: &str = "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// What a response with the page ends with, and the beginning of a stream.
-const PAGE: &[u8] = include_bytes!("../www/index.html");
+/// What the beginning of a stream ends with.
 const RETRY: &[u8] = b"retry: 10000\n\n\r\n";
 
 /// One GET after another on a connection that persists.
@@ -113,18 +118,10 @@ fn first_bytes_of_a_stream(criterion: &mut Criterion) {
 
 /// Starts bare-sse in this process. It serves until the bench ends.
 fn start_server() -> SocketAddr {
-    let (listener, address) = listen();
     // Streams end after one event.
     let counter = Counter::new(Duration::from_millis(1), Some(1));
-    let site = Site::new(
-        Page::built_in(),
-        Events::new(Arc::new(counter), Log::none()),
-    );
-    let errors = Log::to(io::stderr(), Log::none()).expect("a thread");
-    thread::spawn(move || {
-        server::serve(&listener, site, 1_000, &errors);
-    });
-    address
+    let events = Events::new(Arc::new(counter), Log::none());
+    InProcess::start(Site::new(Page::built_in(), events), 1_000).address
 }
 
 /// What the floor does after a response.
@@ -136,7 +133,8 @@ enum Then {
 
 /// Starts a server that writes `response` after every read. It serves until the bench ends.
 fn start_floor(response: &[u8], then: Then) -> SocketAddr {
-    let (listener, address) = listen();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
     // Leaked, so that threads can share it without counting references.
     let response: &'static [u8] = response.to_vec().leak();
     thread::spawn(move || {
@@ -155,12 +153,6 @@ fn start_floor(response: &[u8], then: Then) -> SocketAddr {
         }
     });
     address
-}
-
-fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    (listener, address)
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

@@ -9,11 +9,15 @@
 //! thread looks at all other streams, once an interval and halfway between two events of each, and
 //! reads what has come, which should be one event. So all events are counted, and few wake anybody.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+#[path = "../tests/it/support/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
+use support::{PATIENCE, Server};
 
 /// How many streams have a thread of their own, unless half of all are fewer.
 const SAMPLE: usize = 500;
@@ -23,9 +27,6 @@ const ROUNDS: u32 = 10;
 
 /// From the opening of the last stream to the first look, so that all threads are ready.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// How long the server may take for the beginning of a stream.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 const HEADER: &str = "\
 | streams | events on time | gaps on time | gap error p50 / p99 / max | last late | CPU per event | memory per stream |
@@ -58,13 +59,15 @@ fn main() {
 
 /// Starts a server, opens the streams, measures, and prints a row of the table.
 fn measure(count: usize, interval: Duration) {
-    let server = Server::start(interval, count);
-    let memory = server.memory();
+    let interval_option = format!("--interval={}ms", interval.as_millis());
+    let slots = format!("--max-connections={}", count + 1);
+    let server = Server::start(&["--quiet", &interval_option, &slots]);
+    let memory_before = memory(&server);
     let streams: Vec<_> = (0..count).map(|_| Stream::open(server.address)).collect();
     let begin = Instant::now();
     let length = SETTLE + interval * (ROUNDS + 2);
     eprintln!("{count} streams are open, measuring for {length:?}");
-    let cpu = server.cpu();
+    let cpu_before = cpu(&server);
 
     let (mut watched, mut others) = (Vec::new(), Vec::new());
     let step = count.div_ceil(SAMPLE).max(2);
@@ -88,8 +91,8 @@ fn measure(count: usize, interval: Duration) {
     sleep_until(begin + length);
     // The CPU time covers more rounds than are counted.
     let part = (interval * ROUNDS).div_duration_f64(begin.elapsed());
-    let cpu = (server.cpu() - cpu) * part;
-    let memory = server.memory() - memory;
+    let cpu = (cpu(&server) - cpu_before) * part;
+    let memory = memory(&server) - memory_before;
 
     let (mut errors, mut last_late) = (Vec::new(), 0_f64);
     for thread in watched {
@@ -117,60 +120,26 @@ fn measure(count: usize, interval: Duration) {
     );
 }
 
-/// The server in a process of its own, which ends when this is dropped.
-struct Server {
-    process: Child,
-    address: SocketAddr,
+/// The nanoseconds that all threads of the server have run. /proc/PID/stat has only hundredths of a
+/// second, and 100 streams need no more than a few of those.
+fn cpu(server: &Server) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{}/task", server.process.id()));
+    threads.map_or(f64::NAN, |threads| {
+        let time = |thread: fs::DirEntry| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<f64>().ok()
+        };
+        threads.flatten().filter_map(time).sum()
+    })
 }
 
-impl Server {
-    fn start(interval: Duration, count: usize) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bare-sse"));
-        let process = command
-            .args(["--quiet", "--listen=127.0.0.1:0"])
-            .arg(format!("--interval={}ms", interval.as_millis()))
-            .arg(format!("--max-connections={}", count + 1))
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut process = process.expect("it starts");
-        // If it does not listen, it says why on standard error, and ends.
-        let mut line = String::new();
-        let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
-        output.read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("Listening on http://");
-        let address = address.expect("the server listens");
-        let address = address.parse().expect("an address");
-        Server { process, address }
-    }
-
-    /// The nanoseconds that all its threads have run. /proc/PID/stat has only hundredths of a
-    /// second, and 100 streams need no more than a few of those.
-    fn cpu(&self) -> f64 {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id()));
-        threads.map_or(f64::NAN, |threads| {
-            let time = |thread: fs::DirEntry| {
-                let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-                text.split(' ').next()?.parse::<f64>().ok()
-            };
-            threads.flatten().filter_map(time).sum()
-        })
-    }
-
-    /// Its resident memory in KiB.
-    fn memory(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()));
-        let status = status.unwrap_or_default();
-        let mut lines = status.lines();
-        let memory = lines.find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix(" kB"));
-        memory.map_or(f64::NAN, |memory| memory.trim().parse().expect("a number"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// The server's resident memory in KiB.
+fn memory(server: &Server) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.process.id()));
+    let status = status.unwrap_or_default();
+    let mut lines = status.lines();
+    let memory = lines.find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix(" kB"));
+    memory.map_or(f64::NAN, |memory| memory.trim().parse().expect("a number"))
 }
 
 /// An open stream.

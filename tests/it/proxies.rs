@@ -1,27 +1,30 @@
-//! The stream through the proxies that Debian has, each with its shortest configuration. nginx has
-//! tests of its own.
+//! The stream through the proxies that Debian has, each with its shortest configuration, seen through
+//! curl. nginx has tests of its own.
 
-use crate::support::event_stream_reader::Reader;
+use crate::support::table::PAGE;
 use crate::support::{
-    Folder, RawClient, Response, Server, bare_sse, free_addresses, program, start_program,
-    terminate, wait_until,
+    Folder, Group, PATIENCE, Server, bare_sse, free_addresses, lines_of, program, run_program,
+    wait_until,
 };
-use std::fs::{self, File};
-use std::net::{SocketAddr, TcpStream};
-use std::process::Child;
+use std::fs;
+use std::io::BufReader;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// How long an event that the server has sent may take to the client. Less than the time after
 /// which a proxy gives up on a silent server and hands on what it holds.
 const DELIVERY: Duration = Duration::from_secs(20);
 
-/// What each of the servers behind a proxy is like.
-const OPTIONS: [&str; 4] = ["--interval", "200ms", "--count", "1000"];
+/// The name that a proxy is asked for.
+pub const NAME: &str = "sse.example.com";
 
 #[test]
 #[ignore = "needs varnish"]
 fn varnish_passes_each_event_at_once_with_its_default_vcl() {
-    let command = "varnishd -F -j none -n {folder} -a 127.0.0.1:{port} -b 127.0.0.1:{server_port}";
+    let command =
+        "exec varnishd -F -j none -n {folder} -a 127.0.0.1:{port} -b 127.0.0.1:{server_port}";
     check(command, "");
 }
 
@@ -41,7 +44,7 @@ fn haproxy_passes_each_event_at_once_and_its_default_health_check_finds_the_serv
             option httpchk
             server it 127.0.0.1:{server_port} check inter 50ms fall 1 rise 1
     ";
-    check("haproxy -db -f {folder}/configuration", configuration);
+    check("exec haproxy -db -f {folder}/configuration", configuration);
 }
 
 #[test]
@@ -59,7 +62,7 @@ fn apache_passes_each_event_at_once() {
         Listen 127.0.0.1:{port}
         ProxyPass / http://127.0.0.1:{server_port}/
     ";
-    let command = "apache2 -D FOREGROUND -d {folder} -f {folder}/configuration";
+    let command = "exec apache2 -D FOREGROUND -d {folder} -f {folder}/configuration";
     check(command, configuration);
 }
 
@@ -74,7 +77,7 @@ fn lighttpd_passes_each_event_at_once_if_it_streams_responses() {
         server.stream-response-body = 1
         proxy.server = ("" => (("host" => "127.0.0.1", "port" => {server_port})))
     "#;
-    check("lighttpd -D -f {folder}/configuration", configuration);
+    check("exec lighttpd -D -f {folder}/configuration", configuration);
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn squid_passes_each_event_at_once() {
         access_log none
         shutdown_lifetime 0 seconds
     ";
-    check("squid -N -f {folder}/configuration", configuration);
+    check("exec squid -N -f {folder}/configuration", configuration);
 }
 
 #[test]
@@ -106,26 +109,28 @@ fn caddy_passes_each_event_at_once() {
             reverse_proxy 127.0.0.1:{server_port}
         }
     ";
-    let command = "caddy run --config {folder}/configuration --adapter caddyfile";
+    let command = "exec caddy run --config {folder}/configuration --adapter caddyfile";
     check(command, configuration);
 }
 
 #[test]
 #[ignore = "needs nghttp2-proxy"]
 fn nghttpx_passes_each_event_at_once() {
-    let command = "nghttpx --conf {folder}/configuration --single-process --errorlog-file /dev/null \
-                   --frontend 127.0.0.1,{port};no-tls --backend 127.0.0.1,{server_port}";
+    let command = "exec nghttpx --conf {folder}/configuration --single-process --errorlog-file /dev/null \
+                   --frontend '127.0.0.1,{port};no-tls' --backend 127.0.0.1,{server_port}";
     check(command, "");
 }
 
 /// Starts a server, and in front of it the proxy that is run by `command` with `configuration`. Checks
 /// what a client of the proxy can do.
 fn check(command: &str, configuration: &str) {
-    let mut server = Server::start(&OPTIONS);
-    let proxy = Proxy::start(command, configuration, server.address);
+    let options = ["--interval", "200ms", "--count", "1000"];
+    let mut server = Server::start(&options);
+    let proxy = Proxy::start("http", command, configuration, server.address);
 
     // Each event comes although nothing follows it that would push it through.
-    let mut stream = proxy.stream_after(41);
+    let mut stream = proxy.events_after(41, &[]);
+    assert!(stream.head.contains("\ntransfer-encoding: chunked"));
     for number in 42..=44 {
         server.wait_for_log(&format!("emit {number}"));
         server.signal("STOP");
@@ -133,50 +138,50 @@ fn check(command: &str, configuration: &str) {
         server.signal("CONT");
     }
     // A second client gets a stream of its own, and the first leaves.
-    let mut second = proxy.stream_after(0);
+    let mut second = proxy.events_after(0, &[]);
     second.expect(1);
     drop(stream);
     server.wait_for_log("left after");
     second.expect(2);
-    proxy.expect_page();
 
     // That one client has finished is not told to others.
-    let finished = proxy.get("/events", "Last-Event-ID: 1000\r\n");
-    assert_eq!(finished.status(), 204, "{}", finished.head);
-    proxy.stream_after(0).expect(1);
-    proxy.expect_page();
+    let finished = || proxy.get("/events", &["--header", "Last-Event-ID: 1000"]);
+    let response = finished();
+    assert!(response.starts_with("HTTP/1.1 204 "), "{response}");
+    proxy.events_after(0, &[]).expect(1);
 
     // The server is killed and started again. A client sees the end of its stream, and resumes.
     server.kill();
-    second.expect_end();
-    let down = proxy.get("/events", "");
-    assert!(down.status() >= 500, "{}", down.head);
+    let last = second.expect_to_end(3);
+    let down = proxy.get("/events", &[]);
+    assert!(down.starts_with("HTTP/1.1 5"), "{down}");
     let address = server.address.to_string();
-    server = Server::listening(bare_sse(&OPTIONS).args(["--listen", &address]));
-    let mut stream = proxy.stream_after(2);
-    server.wait_for_log("got /events, last event ID 2");
-    stream.expect(3);
+    server = Server::listening(bare_sse(&options).args(["--listen", &address]));
+    wait_until("the proxy finds the server", || {
+        finished().contains(" 204 ")
+    });
+    let mut stream = proxy.events_after(last, &[]);
+    server.wait_for_log(&format!("got /events, last event ID {last}"));
+    stream.expect(last + 1);
 }
 
-/// A proxy in a process of its own, and the folder for what it reads and writes.
+/// A proxy, and the folder in which it runs.
 pub struct Proxy {
-    process: Child,
+    process: Group,
+    scheme: &'static str,
     pub address: SocketAddr,
     pub folder: Folder,
 }
 
 impl Proxy {
-    fn start(command: &str, configuration: &str, server: SocketAddr) -> Proxy {
-        Proxy::start_in(Folder::create(), command, configuration, server)
-    }
-
-    /// Starts a proxy that may find some of its files in the folder.
-    pub fn start_in(
-        folder: Folder,
+    /// Starts a proxy that serves this scheme, and waits until it hands on the server's page.
+    pub fn start(
+        scheme: &'static str,
         command: &str,
         configuration: &str,
         server: SocketAddr,
     ) -> Proxy {
+        let folder = Folder::create();
         let [address] = free_addresses();
         let filled = |text: &str| {
             text.replace("{folder}", &folder.0.display().to_string())
@@ -185,98 +190,108 @@ impl Proxy {
         };
         let lines = filled(configuration).trim_end().to_string() + "\n";
         fs::write(folder.join("configuration"), lines).expect("it is written");
-        let output = File::create(folder.join("output")).expect("a file");
-        let command = filled(command);
-        let mut words = command.split(' ');
-        let mut command = program(words.next().expect("a program"));
-        command.args(words).env("HOME", &folder.0);
-        command.stderr(output.try_clone().expect("the same file"));
-        let process = start_program(command.stdout(output));
+        let mut shell = program("/bin/sh");
+        shell.args(["-c", &format!("exec > output 2>&1; {}", filled(command))]);
+        let process = Group::start(shell.current_dir(&folder.0).env("HOME", &folder.0));
         let mut proxy = Proxy {
             process,
+            scheme,
             address,
             folder,
         };
-        wait_until("the proxy accepts connections", || {
-            let exit = proxy.process.try_wait().expect("its status");
+        wait_until("the page of the server comes", || {
+            let exit = proxy.process.0.try_wait().expect("its status");
             let output = || fs::read_to_string(proxy.folder.join("output"));
-            assert!(exit.is_none(), "it has ended: {:?}", output());
-            TcpStream::connect(address).is_ok()
+            assert!(exit.is_none(), "the proxy has ended: {:?}", output());
+            let response = proxy.curl("/", &[]).output().expect("curl");
+            response.stdout.ends_with(PAGE)
         });
         proxy
     }
 
-    /// The response to a GET on a connection of its own.
-    fn get(&self, path: &str, fields: &str) -> Response {
-        let mut client = RawClient::connect(self.address);
-        client.send_get(path, fields);
-        client.read_response(false)
+    /// curl for this path, so that it takes the proxy and its certificate for those of the name. It shows
+    /// the head, and each byte as it comes.
+    pub fn curl(&self, path: &str, options: &[&str]) -> Command {
+        let (scheme, port) = (self.scheme, self.address.port());
+        let mut curl = Command::new("curl");
+        // No settings of this machine's.
+        curl.args(["--disable", "--noproxy", "*", "--silent", "--show-error"]);
+        curl.args(["--include", "--no-buffer", "--path-as-is"]);
+        curl.args(["--cacert", "certificate.pem"]);
+        curl.args(["--resolve", &format!("{NAME}:{port}:127.0.0.1")]);
+        curl.args(options);
+        curl.arg(format!("{scheme}://{NAME}:{port}{path}"));
+        curl.current_dir(&self.folder.0);
+        curl
     }
 
-    fn expect_page(&self) {
-        let response = self.get("/", "");
-        assert_eq!(response.status(), 200, "{}", response.head);
-        let page = include_bytes!("../../www/index.html");
-        assert!(response.content == page, "{}", response.head);
+    /// What comes for this path, with the head before the content.
+    pub fn get(&self, path: &str, options: &[&str]) -> String {
+        run_program(&mut self.curl(path, options))
     }
 
-    /// Connects to the stream until the proxy has found the server, and reads the head.
-    fn stream_after(&self, last_event_id: u64) -> Stream {
-        let mut client = None;
-        let mut head = String::new();
-        wait_until("the stream comes", || {
-            let client = client.insert(RawClient::connect(self.address));
-            client.send_get("/events", &format!("Last-Event-ID: {last_event_id}\r\n"));
-            head = client.read_until("\r\n\r\n").to_lowercase();
-            head.starts_with("http/1.1 200 ")
-        });
-        for field in [
-            "content-type: text/event-stream",
-            "cache-control: no-cache",
-            "transfer-encoding: chunked",
-        ] {
-            assert!(head.contains(&format!("\r\n{field}\r\n")), "{head}");
-        }
-        let client = client.expect("it has connected");
-        let timeout = client.socket.set_read_timeout(Some(DELIVERY));
-        timeout.expect("a timeout");
-        let reader = Reader::default();
-        Stream { client, reader }
+    /// The stream, resumed after this event.
+    pub fn events_after(&self, last: u64, options: &[&str]) -> Events {
+        let field = format!("Last-Event-ID: {last}");
+        let options = [options, &["--header", &field]].concat();
+        Events::open(&mut self.curl("/events", &options))
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        terminate(&mut self.process);
-    }
+/// A stream, read from curl's standard output.
+pub struct Events {
+    /// In lower case.
+    pub head: String,
+    lines: Receiver<String>,
+    _curl: Group,
 }
 
-/// A stream that comes through a proxy.
-struct Stream {
-    client: RawClient,
-    reader: Reader,
-}
-
-impl Stream {
-    /// Reads until an event is there, and checks that it is this one.
-    fn expect(&mut self, number: u64) {
-        while self.reader.dispatched.is_empty() {
-            let chunk = self.client.read_chunk().expect("the stream goes on");
-            self.reader.feed(&chunk);
-        }
-        let event = self.reader.dispatched.remove(0);
-        let number = number.to_string();
-        assert_eq!((event.data, event.last_event_id), (number.clone(), number));
+impl Events {
+    /// Starts curl, and reads the head and the reconnection time.
+    pub fn open(curl: &mut Command) -> Events {
+        let mut curl = Group::start(curl.stdout(Stdio::piped()).stderr(Stdio::null()));
+        let lines = lines_of(BufReader::new(curl.0.stdout.take().expect("a pipe")));
+        let mut events = Events {
+            head: String::new(),
+            lines,
+            _curl: curl,
+        };
+        let head = events.next().expect("a head").join("\n").to_lowercase();
+        assert!(head.contains("\ncontent-type: text/event-stream"), "{head}");
+        assert!(head.contains("\ncache-control: no-cache"), "{head}");
+        assert_eq!(events.next().expect("a block"), ["retry: 10000"], "{head}");
+        events.head = head;
+        events
     }
 
-    /// Reads to the end of the stream: the last chunk, or the end of the connection.
-    fn expect_end(&mut self) {
-        let begin = Instant::now();
-        while let Some(bytes) = self.client.try_read() {
-            if bytes.ends_with(b"0\r\n\r\n") {
-                break;
+    /// The lines up to an empty one, once it is there, or nothing at the end of the stream.
+    fn next(&mut self) -> Option<Vec<String>> {
+        let mut block = Vec::new();
+        loop {
+            match self.lines.recv_timeout(DELIVERY) {
+                Ok(line) if line.trim_end().is_empty() => return Some(block),
+                Ok(line) => block.push(line),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => panic!("no event and no end after {block:?}"),
             }
         }
-        assert!(begin.elapsed() < DELIVERY, "the stream does not end");
+    }
+
+    /// Checks that the next event is this one.
+    pub fn expect(&mut self, number: u64) {
+        let event = self.next().expect("the stream goes on");
+        assert_eq!(event, [format!("id: {number}"), format!("data: {number}")]);
+    }
+
+    /// Reads to the end of the stream, whose events must go on from `number`. Returns the number of the
+    /// last event.
+    pub fn expect_to_end(&mut self, mut number: u64) -> u64 {
+        let begin = Instant::now();
+        while let Some(event) = self.next() {
+            assert_eq!(event[0], format!("id: {number}"));
+            assert!(begin.elapsed() < PATIENCE, "the stream goes on for ever");
+            number += 1;
+        }
+        number - 1
     }
 }

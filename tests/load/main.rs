@@ -3,7 +3,6 @@
 
 mod crowd;
 mod restarts;
-mod streams_that_end;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "tests/it uses the rest")]
 mod support;

@@ -9,6 +9,7 @@ pub mod webdriver;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{self, Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -113,7 +114,7 @@ impl Server {
 
     /// Sends it a signal: `STOP` suspends it, `CONT` lets it go on.
     pub fn signal(&self, name: &str) {
-        signal(&self.process, name);
+        run_program(&mut shell(&format!("kill -{name} {}", self.process.id())));
     }
 
     /// Ends it at once.
@@ -124,13 +125,13 @@ impl Server {
 
     /// Waits for a line of the log that has this in it.
     pub fn wait_for_log(&self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let begin = Instant::now();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.log.recv_timeout(left);
-            let line = line.unwrap_or_else(|_| panic!("no line with {part:?} came"));
-            if line.contains(part) {
-                return line;
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            match self.log.recv_timeout(left) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("no line with {part:?} came"),
             }
         }
     }
@@ -160,10 +161,8 @@ pub fn readme_blocks(kind: &str) -> Vec<String> {
 /// The blocks of a text that are fenced as this kind.
 pub fn blocks(text: &str, kind: &str) -> Vec<String> {
     let fence = format!("\n```{kind}\n");
-    let blocks = text.split(&fence).skip(1);
-    blocks
-        .map(|rest| rest.split_once("```\n").expect("its end").0.to_string())
-        .collect()
+    let block = |rest: &str| rest.split_once("```\n").expect("its end").0.to_string();
+    text.split(&fence).skip(1).map(block).collect()
 }
 
 /// A folder of the test's own, which is removed with it.
@@ -258,11 +257,8 @@ impl RawClient {
     /// Reads until `count` bytes are there, and takes them.
     pub fn read_bytes(&mut self, count: usize) -> Vec<u8> {
         while self.bytes.len() < count {
-            assert!(
-                self.read_more(),
-                "the connection ended after {:?}",
-                self.text()
-            );
+            let is_open = self.read_more();
+            assert!(is_open, "the connection ended after {:?}", self.text());
         }
         self.bytes.drain(..count).collect()
     }
@@ -270,26 +266,15 @@ impl RawClient {
     /// Reads up to and with `end`, and takes it.
     pub fn read_until(&mut self, end: &str) -> String {
         let begin = Instant::now();
+        let is_end = |part: &[u8]| part == end.as_bytes();
         loop {
-            // An endless stream without it would go on.
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "no {end:?} in {:?}",
-                self.text()
-            );
-            let at = self
-                .bytes
-                .windows(end.len())
-                .position(|part| part == end.as_bytes());
-            if let Some(at) = at {
+            if let Some(at) = self.bytes.windows(end.len()).position(is_end) {
                 let bytes = self.read_bytes(at + end.len());
                 return String::from_utf8(bytes).expect("text");
             }
-            assert!(
-                self.read_more(),
-                "the connection ended after {:?}",
-                self.text()
-            );
+            // An endless stream without it would go on.
+            let goes_on = self.read_more() && begin.elapsed() < PATIENCE;
+            assert!(goes_on, "no {end:?} in {:?}", self.text());
         }
     }
 
@@ -326,28 +311,21 @@ impl RawClient {
         let size = line.split([';', '\r']).next().expect("a part").trim_end();
         let is_size = !size.is_empty() && size.bytes().all(|b| b.is_ascii_hexdigit());
         assert!(is_size, "{line:?} is no size of a chunk");
-        match usize::from_str_radix(size, 16).expect("a size") {
-            0 => {
-                while self.read_until("\r\n") != "\r\n" {}
-                None
-            }
-            size => {
-                let chunk = self.read_bytes(size);
-                assert_eq!(self.read_bytes(2), b"\r\n");
-                Some(chunk)
-            }
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        if size == 0 {
+            while self.read_until("\r\n") != "\r\n" {}
+            return None;
         }
+        let chunk = self.read_bytes(size);
+        assert_eq!(self.read_bytes(2), b"\r\n");
+        Some(chunk)
     }
 
     /// Reads what comes next. `None` is the end of the connection, or its loss.
     pub fn try_read(&mut self) -> Option<Vec<u8>> {
         let mut bytes = [0; 4096];
-        let count = self
-            .socket
-            .read(&mut bytes)
-            .ok()
-            .filter(|&count| count > 0)?;
-        Some(bytes[..count].to_vec())
+        let count = self.socket.read(&mut bytes).ok()?;
+        (count > 0).then(|| bytes[..count].to_vec())
     }
 
     /// Checks that nothing comes for so long.
@@ -399,9 +377,8 @@ impl Response {
 /// The value of the first field of this name.
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(": "));
-    fields
-        .find(|(n, _)| n.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value)
+    let field = fields.find(|field| field.0.eq_ignore_ascii_case(name));
+    field.map(|(_, value)| value)
 }
 
 /// Waits until something is so, and returns how long that took on a clock of the test's own: it counts
@@ -494,23 +471,21 @@ pub fn shell(commands: &str) -> Command {
     shell
 }
 
-/// Sends a signal to a process.
-pub fn signal(process: &Child, name: &str) {
-    run_program(&mut shell(&format!("kill -{name} {}", process.id())));
+/// A process in a group of its own, which is ended with all that it has started.
+pub struct Group(pub Child);
+
+impl Group {
+    pub fn start(command: &mut Command) -> Group {
+        Group(start_program(command.process_group(0)))
+    }
 }
 
-/// Ends a program that ends its own processes when it is asked to. If it were killed, they would stay.
-pub fn terminate(process: &mut Child) {
-    let has_ended = |process: &mut Child| process.try_wait().is_ok_and(|exit| exit.is_some());
-    if !has_ended(process) {
-        signal(process, "TERM");
-        let deadline = Instant::now() + PATIENCE;
-        while !has_ended(process) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(20));
-        }
-        let _ = process.kill();
+impl Drop for Group {
+    fn drop(&mut self) {
+        let kill = format!("kill -- -{} 2> /dev/null", self.0.id());
+        let _ = shell(&kill).status();
+        let _ = self.0.wait();
     }
-    let _ = process.wait();
 }
 
 /// Addresses on which nobody listens. All are taken at a time, so that they differ.

@@ -1,9 +1,9 @@
 //! A real browser, driven through its WebDriver (W3C): JSON over HTTP, as far as the tests need it.
 
 use super::json::Json;
-use super::{Folder, PATIENCE, start_program, wait_until};
+use super::{Folder, PATIENCE, free_addresses, start_program, wait_until};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -49,7 +49,7 @@ impl Engine {
 pub struct Browser {
     pub engine: Engine,
     driver: Child,
-    port: u16,
+    address: SocketAddr,
     /// The screen, for an engine that can't do without.
     screen: Option<Child>,
     /// The path of the WebDriver session, once there is one.
@@ -61,10 +61,11 @@ pub struct Browser {
 impl Browser {
     pub fn start(engine: Engine) -> Browser {
         let folder = Folder::create();
-        let port = free_port();
+        // Not every driver tells which port it has taken when it may choose.
+        let [address] = free_addresses();
         let mut command = Command::new(engine.driver());
         command
-            .arg(format!("--port={port}"))
+            .arg(format!("--port={}", address.port()))
             .env("HOME", &folder.0)
             .env("TMPDIR", &folder.0)
             // A process group, so that the browser can be ended with it.
@@ -80,7 +81,7 @@ impl Browser {
         let mut browser = Browser {
             engine,
             driver: start_program(&mut command),
-            port,
+            address,
             screen,
             path: String::new(),
             _folder: folder,
@@ -240,7 +241,7 @@ impl Browser {
     }
 
     fn connect(&self) -> io::Result<TcpStream> {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
+        TcpStream::connect(self.address)
     }
 
     /// Status line and content. Drivers keep connections open, whatever they are asked.
@@ -248,7 +249,7 @@ impl Browser {
         let mut socket = self.connect()?;
         // To start a browser takes the longest.
         socket.set_read_timeout(Some(3 * PATIENCE))?;
-        let (port, length) = (self.port, body.len());
+        let (port, length) = (self.address.port(), body.len());
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -307,12 +308,6 @@ fn start_screen() -> (Child, String) {
         .read_line(&mut number)
         .expect("Xvfb says which display it is");
     (screen, format!(":{}", number.trim()))
-}
-
-/// Not every driver tells which port it has taken when it may choose.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// A text as a JSON string, which is a JavaScript string too.
