@@ -127,7 +127,7 @@ fn the_reader_in_node_prints_each_event() {
 }
 
 #[test]
-#[ignore = "needs nginx"]
+#[ignore = "needs nginx and curl"]
 fn the_nginx_of_the_readme_passes_each_event_on_and_sends_nothing_while_the_server_is_down() {
     let mut server = Server::start(&["--quiet"]);
     let lines = readme_blocks("nginx").concat();
@@ -140,8 +140,7 @@ fn the_nginx_of_the_readme_passes_each_event_on_and_sends_nothing_while_the_serv
         paths.concat()
     );
     let command = "nginx -e {folder}/errors -c {folder}/configuration";
-    let folder = Folder::create();
-    let nginx = Proxy::start_in(folder, command, &configuration, server.address);
+    let nginx = Proxy::start("http", command, &configuration, server.address);
 
     let mut client = RawClient::connect(nginx.address);
     client.send_get("/", "");

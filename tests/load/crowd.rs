@@ -78,8 +78,8 @@ fn there_are_no_more_slots_than_the_process_may_have_files_open() {
     let connect = || TcpStream::connect_timeout(&server.address, Duration::from_millis(20)).ok();
     let clients: Vec<_> = (0..500).filter_map(|_| connect()).collect();
     for line in [
-        "the limit of open files allows 168 connections, not 10000: `ulimit -n 10032` raises it",
-        "168 of 168 connections are taken: new clients wait for one to end",
+        "the open-file limit allows 168 of 10000 connections: `ulimit -n 10032` raises it",
+        "all connections are taken (168): new clients wait for one to end",
     ] {
         assert_eq!(errors.recv_timeout(PATIENCE).as_deref(), Ok(line));
     }

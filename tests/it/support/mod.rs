@@ -484,6 +484,12 @@ impl Drop for Group {
     fn drop(&mut self) {
         let kill = format!("kill -- -{} 2> /dev/null", self.0.id());
         let _ = shell(&kill).status();
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE && self.0.try_wait().is_ok_and(|exit| exit.is_none()) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // One that does not end when it is asked to.
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
