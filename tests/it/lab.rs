@@ -1,13 +1,13 @@
 //! The part of the page in which a visitor writes a stream: what the browser's own `EventSource` fires
 //! for it, beside what each line means. Firefox's opens no `blob:`; there the page reads the text.
 
-use crate::browser::{in_each_engine, is_for_the_stream, page_of, serve, wait_for_text};
+use crate::browser::{HEAD, in_each_engine, open, open_response, page_of, wait_for_text};
 use crate::support::event_stream_reader::{Dispatched, Reader, TOO_LARGE};
 use crate::support::json::Json;
 use crate::support::webdriver::{Browser, Engine, quoted};
 use crate::support::{README, Server, wait_until};
 use crate::wire_format::cases;
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 /// Line ends, as the page calls them and as bytes.
 const LINE_ENDS: [(&str, &str); 3] = [("LF", "\n"), ("CR LF", "\r\n"), ("CR", "\r")];
@@ -29,9 +29,10 @@ const TABLE: &str = "Array.from(document.querySelectorAll('#fired tbody tr'), (r
                      Array.from(row.cells, (cell) => cell.textContent).join(' | ')).join('\\n')";
 
 /// Opens the page, and waits until it shows its first example.
-fn open(browser: &Browser, address: &str) {
-    browser.open(address);
+fn open_lab(browser: &Browser) -> Server {
+    let server = open(browser, &["--quiet"]);
     browser.wait_for(&format!("{FIRED} !== '[]'"));
+    server
 }
 
 /// Gives a field its value at once, as pasting and choosing do.
@@ -47,14 +48,12 @@ fn set(browser: &Browser, field: &str, value: &str) {
 fn check(browser: &Browser, text: &str, ends: &str, events: &[Dispatched]) {
     let mut lines: Vec<_> = text
         .split('\n')
-        .map(|line| format!("{line}{ends}"))
+        .map(|line| line.to_string() + ends)
         .collect();
-    let rest = lines.pop().expect("a line");
-    lines.extend(
-        rest.strip_suffix(ends)
-            .filter(|rest| !rest.is_empty())
-            .map(str::to_string),
-    );
+    let rest = lines.pop().expect("what no line end ends");
+    if rest != ends {
+        lines.push(rest.strip_suffix(ends).expect("its end").to_string());
+    }
     let lines = lines.join("\n");
     let lines = lines.strip_prefix('\u{feff}').unwrap_or(&lines);
     wait_until(&format!("{lines:?} is shown"), || {
@@ -78,35 +77,27 @@ fn check(browser: &Browser, text: &str, ends: &str, events: &[Dispatched]) {
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn each_case_of_the_format_that_can_be_typed_is_read_and_explained_as_the_browser_reads_it() {
-    let server = Server::start(&["--quiet"]);
     for engine in [Engine::Chromium, Engine::WebKit] {
         let browser = Browser::start(engine);
-        open(&browser, &page_of(&server));
+        let _server = open_lab(&browser);
         let mut count = 0;
         for case in cases() {
-            let typed = String::from_utf8(case.bytes.clone()).ok().and_then(|text| {
-                let typed = |(_, end): &(_, &str)| text.replace(end, "\n");
-                let is_typed = |ends: &&(_, &str)| {
-                    !typed(ends).contains('\r') && typed(ends).replace('\n', ends.1) == text
-                };
-                let (name, _) = LINE_ENDS.iter().find(is_typed)?;
-                let ends = LINE_ENDS.iter().find(is_typed)?;
-                Some((typed(ends), *name))
+            let Ok(text) = String::from_utf8(case.bytes) else {
+                continue;
+            };
+            let typed = LINE_ENDS.iter().find_map(|(ends, end)| {
+                let typed = text.replace(end, "\n");
+                let is_typed = !typed.contains('\r') && typed.replace('\n', end) == text;
+                is_typed.then_some((typed, *ends))
             });
             let Some((text, ends)) = typed else { continue };
             count += 1;
             set(&browser, "ends", ends);
             set(&browser, "text", &text);
-            let outcome = &case.outcome;
+            let outcome = case.outcome;
             check(&browser, &text, ends, &outcome.events);
             let meanings = browser.value(MEANINGS);
-            let or_none = |id: &str| {
-                if id.is_empty() {
-                    "none".to_string()
-                } else {
-                    id.to_string()
-                }
-            };
+            let or_none = |id: &str| if id.is_empty() { "none" } else { id }.to_string();
             let fired = outcome
                 .events
                 .last()
@@ -140,9 +131,8 @@ fn each_case_of_the_format_that_can_be_typed_is_read_and_explained_as_the_browse
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn each_example_and_each_key_is_read_at_once_with_each_line_end() {
-    let server = Server::start(&["--quiet"]);
     in_each_engine(|browser| {
-        open(browser, &page_of(&server));
+        let _server = open_lab(browser);
         let expect = |text: &str, (name, end): (&str, &str)| {
             let reader = Reader::of(text.replace('\n', end).as_bytes());
             check(browser, text, name, &reader.dispatched);
@@ -183,9 +173,8 @@ fn expect_text(browser: &Browser, text: &str) {
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn what_is_hard_to_see_is_shown_and_each_line_says_what_is_true_after_it() {
-    let server = Server::start(&["--quiet"]);
     in_each_engine(|browser| {
-        open(browser, &page_of(&server));
+        let _server = open_lab(browser);
         expect_text(browser, "   data: y\ndata:  two\ndata:\ttab\u{feff}\n\n");
         let marks =
             "Array.from(document.querySelectorAll('#read .odd'), ({ title }) => title).join()";
@@ -220,9 +209,8 @@ fn what_is_hard_to_see_is_shown_and_each_line_says_what_is_true_after_it() {
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn at_the_end_of_the_text_the_browser_reconnects_twice_and_says_where_it_would_resume() {
-    let server = Server::start(&["--quiet"]);
     in_each_engine(|browser| {
-        open(browser, &page_of(&server));
+        let _server = open_lab(browser);
         expect_text(
             browser,
             "retry: 500\n\ndata: a\n\nid: 7\ndata: b\n\nid: 8\n\n",
@@ -233,11 +221,8 @@ fn at_the_end_of_the_text_the_browser_reconnects_twice_and_says_where_it_would_r
             assert_eq!(browser.value(TABLE), first);
             return;
         }
-        let id = if browser.engine == Engine::Chromium {
-            8
-        } else {
-            7
-        };
+        let is_chromium = browser.engine == Engine::Chromium;
+        let id = if is_chromium { 8 } else { 7 };
         let again = format!(
             "\nopen | again, … s after the loss. Last-Event-ID: 8 in Chromium, 7 elsewhere\n\
              message | \"a\" | \"{id}\"\nmessage | \"b\" | \"7\"\nerror | A loss again."
@@ -260,9 +245,10 @@ fn at_the_end_of_the_text_the_browser_reconnects_twice_and_says_where_it_would_r
 fn what_one_wrote_is_kept_by_examples_reload_and_back_and_opens_in_another_engine() {
     let server = Server::start(&["--quiet"]);
     let text = "data:  é🦀 &#%+\ndata: a\0b \n\nid: 7\n";
-    let links = RefCell::new(Vec::new());
+    let page = page_of(&server);
+    let links = Mutex::new(Vec::new());
     in_each_engine(|browser| {
-        browser.open(&page_of(&server));
+        browser.open(&page);
         browser.wait_for(&format!("{TEXT} !== ''"));
         set(browser, "ends", "CR LF");
         set(browser, "text", text);
@@ -281,12 +267,12 @@ fn what_one_wrote_is_kept_by_examples_reload_and_back_and_opens_in_another_engin
         browser.value("document.querySelector('[href=\"#lab\"]').click()");
         browser.wait_for("location.hash.startsWith('#lab=')");
         is_kept();
-        links.borrow_mut().push(link);
+        links.lock().expect("no panic").push(link);
     });
-    let links = links.into_inner();
+    let links = links.into_inner().expect("no panic");
     let readme = README.split("(http://127.0.0.1:3000/").nth(1);
     let readme = readme.and_then(|rest| rest.split(')').next());
-    let readme = page_of(&server) + readme.expect("a link of the README");
+    let readme = page + readme.expect("a link of the README");
     in_each_engine(|browser| {
         browser.open(&readme);
         browser.wait_for(&format!("{TEXT} === 'id: 7\\ndata: a\\ndata:  b\\n\\n'"));
@@ -303,14 +289,11 @@ fn what_one_wrote_is_kept_by_examples_reload_and_back_and_opens_in_another_engin
 #[test]
 #[ignore = "needs browsers: see .ci/run"]
 fn of_200_changes_the_last_wins_nothing_is_asked_and_10000_lines_do_not_lengthen_the_page() {
-    let (address, heads) =
-        serve("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
     in_each_engine(|browser| {
-        open(browser, &format!("http://{address}/"));
+        let heads = open_response(browser, &format!("{HEAD}data: 1\n\n"));
         let mut asked = 0;
         wait_until("both columns have asked", || {
-            let heads = heads.try_iter().filter(|head| is_for_the_stream(head));
-            asked += heads.count();
+            asked += heads.try_iter().count();
             asked == 2
         });
         browser.value(
@@ -326,11 +309,8 @@ fn of_200_changes_the_last_wins_nothing_is_asked_and_10000_lines_do_not_lengthen
         expect_text(browser, "retry: 1\nid: 199\ndata: 199\n\n");
         // Firefox opens none of them; elsewhere the last one ends after two reconnects.
         browser.wait_for("sources.every((source) => source.readyState === 2)");
-        let opened = if browser.engine == Engine::Firefox {
-            0
-        } else {
-            201
-        };
+        let is_firefox = browser.engine == Engine::Firefox;
+        let opened = if is_firefox { 0 } else { 201 };
         assert_eq!(browser.number("sources.length"), opened);
         assert_eq!(heads.try_iter().count(), 0, "no request was sent");
 

@@ -172,19 +172,9 @@ impl Browser {
             r#"{{"width":{width},"height":{height},"deviceScaleFactor":1,"mobile":{}}}"#,
             width < 600
         );
-        self.devtools("Emulation.setDeviceMetricsOverride", &parameters);
-    }
-
-    /// Chromium only: a command of the DevTools protocol.
-    pub fn devtools(&self, command: &str, parameters: &str) {
-        let body = format!(r#"{{"cmd":"{command}","params":{parameters}}}"#);
+        let body =
+            format!(r#"{{"cmd":"Emulation.setDeviceMetricsOverride","params":{parameters}}}"#);
         self.command("POST", &self.at("/goog/cdp/execute"), &body);
-    }
-
-    /// What the window shows: a PNG, as Base64.
-    pub fn screenshot(&self) -> String {
-        let image = self.command("GET", &self.at("/screenshot"), "");
-        image.text().to_string()
     }
 
     /// Chromium only: the entries since the last call. `browser` is the console, `performance` the
