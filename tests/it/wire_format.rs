@@ -81,19 +81,23 @@ impl Case {
     }
 }
 
-fn event(json: &Json) -> Dispatched {
-    let [event, data, last_event_id] =
-        ["type", "data", "lastEventId"].map(|name| json[name].text().to_string());
-    Dispatched {
-        event,
-        data,
-        last_event_id,
-    }
+/// The events in a JSON array.
+pub fn events_of(json: &Json) -> Vec<Dispatched> {
+    let event = |json: &Json| {
+        let [event, data, last_event_id] =
+            ["type", "data", "lastEventId"].map(|name| json[name].text().to_string());
+        Dispatched {
+            event,
+            data,
+            last_event_id,
+        }
+    };
+    json.items().iter().map(event).collect()
 }
 
 fn outcome<'a>(member: impl Fn(&str) -> &'a Json) -> Outcome {
     Outcome {
-        events: member("events").items().iter().map(event).collect(),
+        events: events_of(member("events")),
         last_event_id: member("lastEventId").text().to_string(),
         retry: match member("retry") {
             Json::Null => None,
@@ -302,7 +306,7 @@ impl Streams {
         let (mut exceptions, mut faults) = (HashSet::new(), Vec::new());
         for result in Json::parse(&results).items() {
             let path = result["path"].text();
-            let events: Vec<_> = result["events"].items().iter().map(event).collect();
+            let events = events_of(&result["events"]);
             let case = self.case_of(path);
             let (usual, exception) = case.outcome_in(browser.engine);
             if exception.is_some_and(|exception| events == exception.events) {

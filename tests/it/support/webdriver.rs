@@ -1,11 +1,12 @@
 //! A real browser, driven through its WebDriver (W3C): JSON over HTTP, as far as the tests need it.
 
 use super::json::Json;
-use super::{Folder, PATIENCE, start_program, wait_until};
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use super::{Folder, RawClient, free_addresses, start_program, wait_until};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -49,7 +50,7 @@ impl Engine {
 pub struct Browser {
     pub engine: Engine,
     driver: Child,
-    port: u16,
+    address: SocketAddr,
     /// The screen, for an engine that can't do without.
     screen: Option<Child>,
     /// The path of the WebDriver session, once there is one.
@@ -61,10 +62,10 @@ pub struct Browser {
 impl Browser {
     pub fn start(engine: Engine) -> Browser {
         let folder = Folder::create();
-        let port = free_port();
+        let [address] = free_addresses();
         let mut command = Command::new(engine.driver());
         command
-            .arg(format!("--port={port}"))
+            .arg(format!("--port={}", address.port()))
             .env("HOME", &folder.0)
             .env("TMPDIR", &folder.0)
             // A process group, so that the browser can be ended with it.
@@ -80,12 +81,12 @@ impl Browser {
         let mut browser = Browser {
             engine,
             driver: start_program(&mut command),
-            port,
+            address,
             screen,
             path: String::new(),
             _folder: folder,
         };
-        wait_until("the driver listens", || browser.connect().is_ok());
+        wait_until("the driver listens", || TcpStream::connect(address).is_ok());
         let capabilities = engine.capabilities();
         let body = format!(r#"{{"capabilities":{{"alwaysMatch":{capabilities}}}}}"#);
         let session = browser.command("POST", "/session", &body);
@@ -219,51 +220,38 @@ impl Browser {
 
     /// Sends a command, and returns the content of the answer, which must be 200.
     fn answer(&self, method: &str, path: &str, body: &str) -> String {
-        let answer = self.exchange(method, path, body);
-        let (status, content) = answer.unwrap_or_else(|error| panic!("{:?}: {error}", self.engine));
+        let mut client = RawClient::connect(self.address);
+        client.send(
+            format!(
+                "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                self.address,
+                body.len()
+            )
+            .as_bytes(),
+        );
+        let head = client.read_until("\r\n\r\n");
+        // chromedriver writes no space after the colon.
+        let fields = head.to_ascii_lowercase();
+        let (_, rest) = fields.split_once("content-length:").expect("a length");
+        let length = rest.lines().next().expect("its line").trim().parse();
+        let content = client.read_bytes(length.expect("a number"));
+        let content = String::from_utf8(content).expect("UTF-8");
+        let is_ok = head.starts_with("HTTP/1.1 200");
         assert!(
-            status.starts_with("HTTP/1.1 200"),
+            is_ok,
             "{:?}: {method} {path} {body}: {content}",
             self.engine
         );
         content
     }
-
-    fn connect(&self) -> io::Result<TcpStream> {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
-    }
-
-    /// Status line and content. Drivers keep connections open, whatever they are asked.
-    fn exchange(&self, method: &str, path: &str, body: &str) -> io::Result<(String, String)> {
-        let mut socket = self.connect()?;
-        // To start a browser takes the longest.
-        socket.set_read_timeout(Some(3 * PATIENCE))?;
-        let (port, length) = (self.port, body.len());
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        socket.write_all(request.as_bytes())?;
-        let mut answer = BufReader::new(socket);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") && answer.read_line(&mut head)? > 0 {}
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            let is_length = name.eq_ignore_ascii_case("Content-Length");
-            value.trim().parse().ok().filter(|_| is_length)
-        });
-        let mut content = vec![0; length.ok_or(io::ErrorKind::UnexpectedEof)?];
-        answer.read_exact(&mut content)?;
-        let status = head.lines().next().unwrap_or_default().to_string();
-        Ok((status, String::from_utf8_lossy(&content).into_owned()))
-    }
 }
 
 impl Drop for Browser {
-    /// The test may be panicking: nothing here may panic too.
     fn drop(&mut self) {
-        if !self.path.is_empty() {
-            let _ = self.exchange("DELETE", &self.path, "");
+        // While the test panics, nothing here may panic too.
+        if !thread::panicking() {
+            self.command("DELETE", &self.path, "");
         }
         // Whatever is left of the process group.
         let _ = Command::new("kill")
@@ -297,12 +285,6 @@ fn start_screen() -> (Child, String) {
         .read_line(&mut number)
         .expect("Xvfb says which display it is");
     (screen, format!(":{}", number.trim()))
-}
-
-/// Not every driver tells which port it has taken when it may choose.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// A text as a JSON string, which is a JavaScript string too.
