@@ -1,7 +1,7 @@
 //! A real browser, driven through its WebDriver (W3C): JSON over HTTP, as far as the tests need it.
 
 use super::json::Json;
-use super::{Folder, RawClient, start_program, wait_until};
+use super::{Folder, PATIENCE, RawClient, start_program, wait_until};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -231,6 +231,10 @@ impl Browser {
             )
             .as_bytes(),
         );
+        // To start a browser takes the longest.
+        let timeout = client.socket.set_read_timeout(Some(3 * PATIENCE));
+        timeout.expect("a timeout");
+        client.bytes = client.try_read().unwrap_or_default();
         let head = client.read_until("\r\n\r\n");
         // chromedriver writes no space after the colon.
         let fields = head.to_ascii_lowercase();
