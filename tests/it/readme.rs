@@ -75,8 +75,9 @@ fn the_page_of_six_lines_shows_each_event() {
     let folder = Folder::with_page(page.as_bytes());
     let mut server = bare_sse(&["--interval", "100ms", "--www"]);
     let server = Server::from_command(server.arg(&folder.0));
+    let page = page_of(&server);
     in_each_engine(|browser| {
-        browser.open(&page_of(&server));
+        browser.open(&page);
         browser.wait_for("document.getElementById('number').textContent >= 3");
     });
 }

@@ -1,11 +1,13 @@
 //! A real browser, driven through its WebDriver (W3C): JSON over HTTP, as far as the tests need it.
 
 use super::json::Json;
-use super::{Folder, PATIENCE, free_addresses, start_program, wait_until};
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use super::{Folder, PATIENCE, RawClient, start_program, wait_until};
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{iter, thread};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -61,8 +63,7 @@ pub struct Browser {
 impl Browser {
     pub fn start(engine: Engine) -> Browser {
         let folder = Folder::create();
-        // Not every driver tells which port it has taken when it may choose.
-        let [address] = free_addresses();
+        let address = free_address();
         let mut command = Command::new(engine.driver());
         command
             .arg(format!("--port={}", address.port()))
@@ -86,7 +87,7 @@ impl Browser {
             path: String::new(),
             _folder: folder,
         };
-        wait_until("the driver listens", || browser.connect().is_ok());
+        wait_until("the driver listens", || TcpStream::connect(address).is_ok());
         let capabilities = engine.capabilities();
         let body = format!(r#"{{"capabilities":{{"alwaysMatch":{capabilities}}}}}"#);
         let session = browser.command("POST", "/session", &body);
@@ -173,19 +174,9 @@ impl Browser {
             r#"{{"width":{width},"height":{height},"deviceScaleFactor":1,"mobile":{}}}"#,
             width < 600
         );
-        self.devtools("Emulation.setDeviceMetricsOverride", &parameters);
-    }
-
-    /// Chromium only: a command of the DevTools protocol.
-    pub fn devtools(&self, command: &str, parameters: &str) {
-        let body = format!(r#"{{"cmd":"{command}","params":{parameters}}}"#);
+        let body =
+            format!(r#"{{"cmd":"Emulation.setDeviceMetricsOverride","params":{parameters}}}"#);
         self.command("POST", &self.at("/goog/cdp/execute"), &body);
-    }
-
-    /// What the window shows: a PNG, as Base64.
-    pub fn screenshot(&self) -> String {
-        let image = self.command("GET", &self.at("/screenshot"), "");
-        image.text().to_string()
     }
 
     /// Chromium only: the entries since the last call. `browser` is the console, `performance` the
@@ -230,51 +221,42 @@ impl Browser {
 
     /// Sends a command, and returns the content of the answer, which must be 200.
     fn answer(&self, method: &str, path: &str, body: &str) -> String {
-        let answer = self.exchange(method, path, body);
-        let (status, content) = answer.unwrap_or_else(|error| panic!("{:?}: {error}", self.engine));
+        let mut client = RawClient::connect(self.address);
+        client.send(
+            format!(
+                "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                self.address,
+                body.len()
+            )
+            .as_bytes(),
+        );
+        // To start a browser takes the longest.
+        let timeout = client.socket.set_read_timeout(Some(3 * PATIENCE));
+        timeout.expect("a timeout");
+        client.bytes = client.try_read().unwrap_or_default();
+        let head = client.read_until("\r\n\r\n");
+        // chromedriver writes no space after the colon.
+        let fields = head.to_ascii_lowercase();
+        let (_, rest) = fields.split_once("content-length:").expect("a length");
+        let length = rest.lines().next().expect("its line").trim().parse();
+        let content = client.read_bytes(length.expect("a number"));
+        let content = String::from_utf8(content).expect("UTF-8");
+        let is_ok = head.starts_with("HTTP/1.1 200");
         assert!(
-            status.starts_with("HTTP/1.1 200"),
+            is_ok,
             "{:?}: {method} {path} {body}: {content}",
             self.engine
         );
         content
     }
-
-    fn connect(&self) -> io::Result<TcpStream> {
-        TcpStream::connect(self.address)
-    }
-
-    /// Status line and content. Drivers keep connections open, whatever they are asked.
-    fn exchange(&self, method: &str, path: &str, body: &str) -> io::Result<(String, String)> {
-        let mut socket = self.connect()?;
-        // To start a browser takes the longest.
-        socket.set_read_timeout(Some(3 * PATIENCE))?;
-        let (port, length) = (self.address.port(), body.len());
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        socket.write_all(request.as_bytes())?;
-        let mut answer = BufReader::new(socket);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") && answer.read_line(&mut head)? > 0 {}
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            let is_length = name.eq_ignore_ascii_case("Content-Length");
-            value.trim().parse().ok().filter(|_| is_length)
-        });
-        let mut content = vec![0; length.ok_or(io::ErrorKind::UnexpectedEof)?];
-        answer.read_exact(&mut content)?;
-        let status = head.lines().next().unwrap_or_default().to_string();
-        Ok((status, String::from_utf8_lossy(&content).into_owned()))
-    }
 }
 
 impl Drop for Browser {
-    /// The test may be panicking: nothing here may panic too.
     fn drop(&mut self) {
-        if !self.path.is_empty() {
-            let _ = self.exchange("DELETE", &self.path, "");
+        // While the test panics, nothing here may panic too.
+        if !thread::panicking() {
+            self.command("DELETE", &self.path, "");
         }
         // Whatever is left of the process group.
         let _ = Command::new("kill")
@@ -308,6 +290,20 @@ fn start_screen() -> (Child, String) {
         .read_line(&mut number)
         .expect("Xvfb says which display it is");
     (screen, format!(":{}", number.trim()))
+}
+
+/// An address for a driver: not every one tells which port it has taken when it may choose. No system gives
+/// such a port to another socket before the driver has it, as it does with those from 32768 on.
+fn free_address() -> SocketAddr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let next = || {
+        let number = process::id() * 100 + COUNT.fetch_add(1, Relaxed);
+        let port = 20_000 + number % 10_000;
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16))
+    };
+    let is_free = |address: &SocketAddr| TcpListener::bind(address).is_ok();
+    let address = iter::repeat_with(next).find(is_free);
+    address.expect("one of them is free")
 }
 
 /// A text as a JSON string, which is a JavaScript string too.
