@@ -224,20 +224,20 @@ fn what_one_wrote_is_kept_by_examples_reload_and_back_and_opens_in_another_engin
     in_each_engine(|browser| {
         browser.open(&page);
         browser.wait_for(&format!("{TEXT} !== ''"));
+        // The click on an example takes so long that what was typed is about to get into the address.
+        browser.value(
+            "document.getElementById('examples').addEventListener('click', () => {
+                const end = performance.now() + 600;
+                while (performance.now() < end);
+            }, { capture: true })",
+        );
         set(browser, "ends", "CR LF");
         set(browser, "text", text);
         let is_kept = || {
             browser.wait_for(&format!("{TEXT} === {}", quoted(text)));
             browser.wait_for("document.getElementById('ends').value === 'CR LF'");
         };
-        // An example follows just when what was typed is about to get into the address.
-        browser.value(
-            "(() => {
-                const end = performance.now() + 600;
-                while (performance.now() < end);
-                document.querySelector('#examples button:nth-child(2)').click();
-            })()",
-        );
+        browser.click("examples button:nth-child(2)");
         browser.wait_for(&format!("{TEXT}.startsWith('retry: 500')"));
         browser.back();
         is_kept();
