@@ -7,6 +7,7 @@ use crate::support::{
 };
 use bare_sse::counter::Counter;
 use bare_sse::slots::{Free, Slots};
+use bare_sse::trouble::Trouble;
 use std::fs::{self, Permissions};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
@@ -42,6 +43,17 @@ fn a_refusal_by_the_system_counts_for_a_second_as_if_no_slot_were_free() {
     slots.system_refused();
     wait_until("the refusal counts no more", || slot.free() == Free::Many);
     assert!(begin.elapsed() >= Duration::from_millis(999));
+}
+
+#[test]
+#[ignore = "takes 11 s"]
+fn trouble_is_told_again_after_ten_seconds_without_it_and_not_before() {
+    let (mut trouble, mut reports) = (Trouble::default(), Vec::new());
+    for seconds in [0, 0, 1, 10] {
+        thread::sleep(Duration::from_secs(seconds));
+        trouble.meet(|| reports.push(seconds), || ());
+    }
+    assert_eq!(reports, [0, 10]);
 }
 
 #[test]
