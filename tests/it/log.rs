@@ -79,8 +79,8 @@ fn a_log_that_nobody_reads_stalls_no_stream_and_tells_or_counts_each_line_when_i
         reader.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut command = bare_sse(&["--listen", "127.0.0.1:0", "--interval", "0s"]);
         command.args(["--count", "50000"]);
-        let process = start_program(command.stdout(OwnedFd::from(writer)));
-        let (server, output) = Server::of(process, reader);
+        command.stdout(OwnedFd::from(writer)).stderr(Stdio::piped());
+        let (mut server, output) = Server::of(start_program(&mut command), reader);
         let mut client = server.connect();
         client.send_get("/events", "");
         // Far more lines than fit into the socket and the log.
@@ -95,6 +95,9 @@ fn a_log_that_nobody_reads_stalls_no_stream_and_tells_or_counts_each_line_when_i
         }
         assert_eq!(lines, 50_002);
         assert!(told > 4_000, "{told} lines were told");
+        let errors = server.errors();
+        server.kill();
+        assert_eq!(errors.iter().next(), None, "to wait is no trouble");
     }
 }
 
