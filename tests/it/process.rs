@@ -197,16 +197,6 @@ fn a_host_name_can_be_listened_on() {
 }
 
 #[test]
-fn a_quiet_server_logs_nothing_but_where_it_listens() {
-    let mut server = Server::start(&["--quiet", "--interval", "10ms"]);
-    let mut client = server.connect();
-    client.send_get("/events", "");
-    client.read_until("id: 3\n");
-    server.kill();
-    assert_eq!(server.log.iter().next(), None);
-}
-
-#[test]
 fn a_server_that_was_suspended_goes_on_with_every_client() {
     let server = Server::start(&["--interval", "0s", "--quiet"]);
     let mut half = server.connect();

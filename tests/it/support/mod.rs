@@ -15,7 +15,7 @@ use std::process::{self, Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, fs, iter, thread};
 
 /// How long a test waits for what must come. Only a test that fails waits so long: who looks for tests
 /// that fail sets it to fewer seconds, with `PATIENCE=5 cargo test`.
@@ -494,8 +494,19 @@ impl Drop for Group {
     }
 }
 
-/// Addresses on which nobody listens. All are taken at a time, so that they differ.
+/// Addresses on which nobody listens, each another one. By default no system gives such a port to a socket
+/// that asks for any, as it does with those from 32768 on: so nobody has it before its user listens.
 pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
-    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("its address"))
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let next = || {
+        let number = process::id() as usize * 100 + NEXT.fetch_add(1, Relaxed);
+        SocketAddr::from(([127, 0, 0, 1], 20_000 + (number % 10_000) as u16))
+    };
+    let is_free = |address: &SocketAddr| TcpListener::bind(address).is_ok();
+    let free = || {
+        iter::repeat_with(next)
+            .find(is_free)
+            .expect("there are more")
+    };
+    [(); COUNT].map(|()| free())
 }

@@ -1,13 +1,12 @@
 //! A real browser, driven through its WebDriver (W3C): JSON over HTTP, as far as the tests need it.
 
 use super::json::Json;
-use super::{Folder, PATIENCE, RawClient, start_program, wait_until};
+use super::{Folder, PATIENCE, RawClient, free_addresses, start_program, wait_until};
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::process::{self, Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::{iter, thread};
+use std::process::{Child, Command, Stdio};
+use std::thread;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -63,7 +62,8 @@ pub struct Browser {
 impl Browser {
     pub fn start(engine: Engine) -> Browser {
         let folder = Folder::create();
-        let address = free_address();
+        // Not every driver tells which port it has taken when it may choose.
+        let [address] = free_addresses();
         let mut command = Command::new(engine.driver());
         command
             .arg(format!("--port={}", address.port()))
@@ -290,20 +290,6 @@ fn start_screen() -> (Child, String) {
         .read_line(&mut number)
         .expect("Xvfb says which display it is");
     (screen, format!(":{}", number.trim()))
-}
-
-/// An address for a driver: not every one tells which port it has taken when it may choose. No system gives
-/// such a port to another socket before the driver has it, as it does with those from 32768 on.
-fn free_address() -> SocketAddr {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let next = || {
-        let number = process::id() * 100 + COUNT.fetch_add(1, Relaxed);
-        let port = 20_000 + number % 10_000;
-        SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16))
-    };
-    let is_free = |address: &SocketAddr| TcpListener::bind(address).is_ok();
-    let address = iter::repeat_with(next).find(is_free);
-    address.expect("one of them is free")
 }
 
 /// A text as a JSON string, which is a JavaScript string too.
